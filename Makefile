@@ -1,0 +1,40 @@
+# make demo   the whole road on what the project ships; writes demo/
+# make test   lint, types and tests
+# make crosscheck   the exported files in other people's interpreters, each in its own environment
+# make bench  the figures of the note, measured on this machine
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test crosscheck bench clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): some minutes the first time."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[train,dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python -m edgevsr.road
+
+test: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+crosscheck: $(INSTALLED)
+	tests/crosscheck/crosscheck.sh
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

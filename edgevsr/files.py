@@ -1,0 +1,89 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgevsr.errors import OutputError
+
+
+def check_output(path: Path, force: bool) -> None:
+    """Refuse an output that exists (unless `force`) or whose folder cannot be made.
+
+    Raises:
+        OutputError: the path exists, is a folder, or its parent is not a folder.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give -o a file name")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already; add --force to replace it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot make this folder ({error.strerror})") from error
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the name only when the block succeeds.
+
+    Raises:
+        OutputError: the output exists, or the disk is full or not writable.
+    """
+    check_output(path, force)
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write there ({error.strerror})") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG):
+            raise OutputError(
+                f"{path}: could not be written ({error.strerror}); free some room and run again"
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, force: bool = False) -> None:
+    """Write the whole file or nothing.
+
+    Raises:
+        OutputError: the output exists, or the disk is full or not writable.
+    """
+    with atomic_path(path, force) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any, force: bool = False) -> None:
+    """Write `value` as indented JSON, whole or not at all.
+
+    Raises:
+        OutputError: the output exists, or the disk is full or not writable.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_bytes(path, text.encode(), force)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
