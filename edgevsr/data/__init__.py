@@ -1,0 +1,1 @@
+"""Pictures, clips, colour and degradation."""

@@ -1,0 +1,174 @@
+"""LR/HR pairs of whole pictures, made once and kept on disk, read by random patches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevsr.data.clips import CLEAN_BITS_PER_PIXEL, bits_per_pixel, halve, is_video, read_frames
+from edgevsr.data.colour import rgb_to_y
+from edgevsr.data.degrade import Degradation, crop_to_multiple, degrade
+from edgevsr.data.images import is_image, read_rgb
+from edgevsr.errors import DataError
+from edgevsr.progress import progress
+from edgevsr.spec import Colour
+
+_VERSION = 1
+#: Luma is kept in 1/256 of an 8-bit step, so its rounding is far below what training can see.
+_LUMA_STEPS = 256
+_FRAME_STRIDE = 10
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Aligned pictures: `lr[offset : offset + h*w*c]` and likewise for `hr`.
+
+    `sizes` holds (lr_height, lr_width) of each picture; `unit` is the stored value of 1.0.
+    """
+
+    names: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    lr: NDArray[Any]
+    hr: NDArray[Any]
+    scale: int
+    channels: int
+    unit: float
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def picture(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return views of one picture: LR (h, w, C) and HR (h·scale, w·scale, C), raw values."""
+        height, width = (int(side) for side in self.sizes[index])
+        start = int(self._starts()[index]) * self.channels
+        pixels = height * width * self.channels
+        lr = self.lr[start : start + pixels].reshape(height, width, self.channels)
+        area, s = self.scale**2, self.scale
+        hr = self.hr[start * area : (start + pixels) * area]
+        return lr, hr.reshape(height * s, width * s, self.channels)
+
+    def _starts(self) -> NDArray[np.int64]:
+        areas = self.sizes[:, 0] * self.sizes[:, 1]
+        return np.concatenate([[0], np.cumsum(areas)[:-1]]).astype(np.int64)
+
+
+def find_media(paths: Sequence[Path]) -> list[Path]:
+    """Return every picture and video among `paths` and below the folders in it, sorted.
+
+    Raises:
+        DataError: a path does not exist, or nothing was found.
+    """
+    found: set[Path] = set()
+    for path in paths:
+        if path.is_dir():
+            found.update(p for p in path.rglob("*") if is_image(p) or is_video(p))
+        elif path.is_file() and (is_image(path) or is_video(path)):
+            found.add(path)
+        else:
+            raise DataError(f"{path}: expected a folder, an image or a video")
+    if not found:
+        raise DataError(f"{', '.join(map(str, paths))}: no image or video found there")
+    return sorted(found)
+
+
+def default_cache() -> Path:
+    """Return the folder where pairs are kept: $XDG_CACHE_HOME/edgevsr or ~/.cache/edgevsr."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "edgevsr"
+
+
+def load_pairs(
+    media: Sequence[Path],
+    scale: int,
+    colour: Colour,
+    degradation: Degradation,
+    cache: Path | None = None,
+) -> Pairs:
+    """Return the pairs of these files, from the cache when they are there, else made now.
+
+    Raises:
+        DataError: a file cannot be read, or none is large enough.
+    """
+    folder = (cache or default_cache()) / _key(media, scale, colour, degradation)
+    if not (folder / "index.json").is_file():
+        _build(folder, media, scale, colour, degradation)
+    index = json.loads((folder / "index.json").read_text())
+    return Pairs(
+        names=tuple(index["names"]),
+        sizes=np.array(index["sizes"], np.int64).reshape(-1, 2),
+        lr=np.load(folder / "lr.npy", mmap_mode="r"),
+        hr=np.load(folder / "hr.npy", mmap_mode="r"),
+        scale=scale,
+        channels=1 if colour == "y" else 3,
+        unit=255.0 * (_LUMA_STEPS if colour == "y" else 1),
+    )
+
+
+def _key(media: Sequence[Path], scale: int, colour: str, degradation: str) -> str:
+    digest = hashlib.sha256(f"{_VERSION} {scale} {colour} {degradation} {_FRAME_STRIDE}".encode())
+    for path in media:
+        stat = path.stat()
+        digest.update(f"\n{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()[:24]
+
+
+def _pictures(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    if is_image(path):
+        yield path.name, read_rgb(path)
+        return
+    noisy = bits_per_pixel(path) < CLEAN_BITS_PER_PIXEL
+    for number, frame in enumerate(read_frames(path, every=_FRAME_STRIDE)):
+        yield f"{path.name}#{number * _FRAME_STRIDE}", halve(frame) if noisy else frame
+
+
+def _stored(rgb: NDArray[np.uint8], colour: Colour) -> NDArray[Any]:
+    if colour == "rgb":
+        return rgb
+    return np.round(rgb_to_y(rgb) * _LUMA_STEPS).astype(np.uint16)
+
+
+def _build(
+    folder: Path, media: Sequence[Path], scale: int, colour: Colour, degradation: Degradation
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+    names: list[str] = []
+    sizes: list[tuple[int, int]] = []
+    try:
+        with (
+            (building / "lr.raw").open("wb") as lr_file,
+            (building / "hr.raw").open("wb") as hr_file,
+            progress("preparing data", len(media)) as bar,
+        ):
+            for path in media:
+                for name, rgb in _pictures(path):
+                    hr = crop_to_multiple(rgb, scale)
+                    if min(hr.shape[:2]) < 8 * scale:
+                        continue
+                    lr = degrade(hr, scale, degradation)
+                    lr_file.write(_stored(lr, colour).tobytes())
+                    hr_file.write(_stored(hr, colour).tobytes())
+                    names.append(name)
+                    sizes.append((lr.shape[0], lr.shape[1]))
+                bar.advance(1)
+        if not names:
+            raise DataError(f"{media[0]}: no picture is at least {8 * scale} pixels wide and high")
+        dtype = np.uint16 if colour == "y" else np.uint8
+        for part in ("lr", "hr"):
+            np.save(building / f"{part}.npy", np.memmap(building / f"{part}.raw", dtype, "r"))
+            (building / f"{part}.raw").unlink()
+        (building / "index.json").write_text(json.dumps({"names": names, "sizes": sizes}))
+        if not folder.exists():
+            building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
