@@ -1,0 +1,1 @@
+"""Networks as they train: overparameterized, and collapsible to what a device runs."""

@@ -1,0 +1,201 @@
+"""The collapsible linear block: trained wide, the same function as one narrow convolution."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Form = Literal["collapsed", "expanded"]
+
+
+class CollapsibleConv(nn.Module):
+    """A k×k convolution to `expansion` channels, then a 1×1 to `out_channels`, nothing between.
+
+    Input and output are (N, C, H, W). With `residual` the input is added to the output, which
+    collapses into the kernel's centre. `form` picks how `forward` computes: through the narrow
+    kernel (gradients still reach the wide weights) or through both wide convolutions.
+
+    Source: SESR, Bhardwaj et al., MLSys 2022, section 3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        expansion: int = 256,
+        residual: bool = False,
+        gain: float = 1.0 / 3.0,
+    ) -> None:
+        super().__init__()
+        if residual and in_channels != out_channels:
+            raise ValueError("a short residual needs as many channels out as in")
+        self.expand = nn.Conv2d(in_channels, expansion, kernel_size, padding=kernel_size // 2)
+        self.project = nn.Conv2d(expansion, out_channels, 1)
+        _initialise(self.expand, self.project, in_channels * kernel_size**2, gain)
+        self.residual = residual
+        self.form: Form = "collapsed"
+
+    def collapsed(self) -> tuple[Tensor, Tensor]:
+        """Return the narrow kernel (O, I, k, k) and bias (O): differentiable in the wide weights.
+
+        The bias travels beside the kernel; sending it through as an impulse response would leak
+        it into every tap.
+        """
+        project = self.project.weight.flatten(1)
+        wide = self.expand.weight
+        kernel = (project @ wide.flatten(1)).view(-1, *wide.shape[1:])
+        if self.residual:
+            kernel = kernel + _centre_identity(kernel)
+        return kernel, _narrow_bias(self.expand, self.project)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output, the same in either form up to rounding."""
+        if self.form == "collapsed":
+            kernel, bias = self.collapsed()
+            return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
+        y: Tensor = self.project(self.expand(x))
+        return y + x if self.residual else y
+
+
+class CollapsibleDeconv(nn.Module):
+    """A transposed k×k convolution to `expansion` channels, then a 1×1 to `out_channels`.
+
+    Input (N, C, H, W), output (N, O, H·stride, W·stride). The collapsed form runs as the equal
+    sub-pixel convolution, which is several times faster than a transposed one.
+
+    Source: FSRCNN, Dong et al., ECCV 2016; collapsed as in SESR.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        expansion: int = 256,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.padding = kernel_size // 2
+        self.expand = nn.ConvTranspose2d(
+            in_channels,
+            expansion,
+            kernel_size,
+            stride,
+            padding=self.padding,
+            output_padding=stride - 1,
+        )
+        self.project = nn.Conv2d(expansion, out_channels, 1)
+        _initialise(self.expand, self.project, in_channels * kernel_size**2 / stride**2, gain)
+        self.form: Form = "collapsed"
+
+    def collapsed(self) -> tuple[Tensor, Tensor]:
+        """Return the narrow transposed kernel (I, O, k, k) and bias (O)."""
+        project = self.project.weight.flatten(1)
+        kernel = torch.einsum("op,ipyx->ioyx", project, self.expand.weight)
+        return kernel, _narrow_bias(self.expand, self.project)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the upscaled features, the same in either form up to rounding."""
+        if self.form == "expanded":
+            y: Tensor = self.project(self.expand(x))
+            return y
+        kernel, bias = self.collapsed()
+        narrow = subpixel_kernel(kernel, self.stride, self.padding)
+        y = F.conv2d(x, narrow, padding=narrow.shape[-1] // 2)
+        return F.pixel_shuffle(y, self.stride) + bias[:, None, None]
+
+
+def subpixel_kernel(kernel: Tensor, stride: int, padding: int) -> Tensor:
+    """Return the SAME convolution kernel (O·stride², I, k', k') whose pixel shuffle is the deconv.
+
+    `kernel` is transposed, (I, O, k, k). Output pixel s·y + p gathers input y + t through tap
+    p + padding − s·t; channels come in pixel-shuffle order, o·s² + py·s + px.
+    """
+    channels_in, channels_out, size, _ = kernel.shape
+    reach = max((stride - 1 + padding) // stride, (size - 1 - padding) // stride)
+    width = 2 * reach + 1
+    before = stride * reach - padding
+    padded_size = stride * width
+    after = padded_size - before - size
+    if before < 0 or after < 0:
+        raise ValueError(f"deconvolution {size}/{stride} with padding {padding} is not supported")
+    # Laid out so that reshaping to (width, stride) separates offset and phase.
+    padded = F.pad(kernel, (before, after, before, after))
+    split = padded.view(channels_in, channels_out, width, stride, width, stride)
+    # tap index = phase + padding − s·t  ⇒  block index (reach − t) from the top, so t is flipped.
+    split = split.flip(2, 4)
+    out = split.permute(1, 3, 5, 0, 2, 4)
+    return out.reshape(channels_out * stride * stride, channels_in, width, width)
+
+
+def carry(block: CollapsibleConv | CollapsibleDeconv, taps: Tensor, channels: int) -> None:
+    """Make the first `channels` outputs start as their own input filtered by `taps` (k, k).
+
+    One wide channel each carries it, the others start with no say in these outputs.
+    """
+    with torch.no_grad():
+        block.project.weight[:channels] = 0.0
+        block.project.weight[:, :channels] = 0.0
+        for channel in range(channels):
+            block.project.weight[channel, channel] = 1.0
+            if isinstance(block, CollapsibleDeconv):
+                block.expand.weight[:, channel] = 0.0
+                block.expand.weight[channel, channel] = taps
+            else:
+                block.expand.weight[channel] = 0.0
+                block.expand.weight[channel, channel] = taps
+
+
+def _centre_identity(kernel: Tensor) -> Tensor:
+    identity = torch.zeros_like(kernel)
+    channels = torch.arange(kernel.shape[0], device=kernel.device)
+    identity[channels, channels, kernel.shape[2] // 2, kernel.shape[3] // 2] = 1.0
+    return identity
+
+
+def _initialise(
+    expand: nn.Conv2d | nn.ConvTranspose2d, project: nn.Conv2d, fan_in: float, gain: float
+) -> None:
+    """Draw weights whose collapsed kernel has standard deviation gain / sqrt(fan_in)."""
+    # Both factors near one size: a lopsided pair makes Adam's steps in the kernel larger.
+    nn.init.normal_(expand.weight, std=gain * math.sqrt(3.0 / fan_in))
+    nn.init.normal_(project.weight, std=1.0 / math.sqrt(3.0 * project.in_channels))
+    for conv in (expand, project):
+        assert conv.bias is not None
+        nn.init.zeros_(conv.bias)
+
+
+def _narrow_bias(expand: nn.Conv2d | nn.ConvTranspose2d, project: nn.Conv2d) -> Tensor:
+    bias, wide = project.bias, expand.bias
+    assert bias is not None
+    assert wide is not None
+    return bias + project.weight.flatten(1) @ wide
+
+
+class Slope(nn.Module):
+    """A leaky rectifier with one learned slope for the whole layer."""
+
+    def __init__(self, initial: float = 0.25) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1,), initial))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x where positive, slope · x elsewhere."""
+        return F.prelu(x, self.weight)
+
+
+def activation(kind: str, channels: int) -> nn.Module:
+    """Return the activation module of this kind for `channels` channels."""
+    modules: dict[str, nn.Module] = {
+        "prelu": nn.PReLU(channels),
+        "leaky": Slope(),
+        "relu": nn.ReLU(),
+    }
+    return modules[kind]

@@ -1,0 +1,44 @@
+"""SESR: 5×5, m residual 3×3, long residual, 5×5, nearest-neighbour image residual, shuffle."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import nn
+
+from edgevsr.nets.blocks import CollapsibleConv, activation
+from edgevsr.nets.ops import Net, Ops
+from edgevsr.spec import NetSpec
+
+T = TypeVar("T")
+
+
+class Sesr(Net):
+    """SESR with m + 1 activations, the first after the first 5×5.
+
+    Source: SESR, Bhardwaj et al., MLSys 2022, figure 2.
+    """
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__(spec)
+        feat, block = spec.options["num_feat"], spec.options["num_block"]
+        channels, wide = spec.channels, spec.expansion
+        self.first = CollapsibleConv(channels, feat, 5, wide)
+        self.body = nn.ModuleList(
+            CollapsibleConv(feat, feat, 3, wide, residual=True) for _ in range(block)
+        )
+        self.last = CollapsibleConv(feat, channels * spec.scale**2, 5, wide)
+        self.acts = nn.ModuleList(activation(spec.activation, feat) for _ in range(block + 1))
+
+    def describe(self, ops: Ops[T], frame: T) -> T:
+        """Return the SR of `frame`, built of `ops`."""
+        h = skip = ops.activate(self.acts[0], ops.conv(self.first, frame, "first"), "first_act")
+        for index, (block, act) in enumerate(zip(self.body, self.acts[1:], strict=True)):
+            assert isinstance(block, CollapsibleConv)
+            h = ops.activate(act, ops.conv(block, h, f"body{index}"), f"body{index}_act")
+        h = ops.conv(self.last, ops.add(h, skip, "long_residual"), "last")
+        if self.spec.channels == 1:
+            image = frame
+        else:
+            image = ops.concat([frame] * self.spec.scale**2, "image_repeat")
+        return ops.depth_to_space(ops.add(h, image, "image_residual"), self.spec.scale, "sr")
