@@ -1,0 +1,1 @@
+"""The one graph type between collapse and every file format."""
