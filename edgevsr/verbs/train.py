@@ -1,0 +1,123 @@
+"""`edgevsr train`: images and clips in, a wide network out, in a folder that can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgevsr.errors import SpecError, missing_extra
+from edgevsr.nets.registry import NETS, net_spec
+from edgevsr.spec import Activation, Colour, NetSpec
+
+
+@dataclass(frozen=True)
+class TrainVerbResult:
+    """A run that has reached its last step."""
+
+    run: Path
+    net: str
+    scale: int
+    step: int
+    val_psnr_y_db: float | None
+    steps_per_second: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's keys."""
+        return {
+            "output": str(self.run),
+            "net": self.net,
+            "scale": self.scale,
+            "step": self.step,
+            "val_psnr_y_db": self.val_psnr_y_db,
+            "steps_per_second": self.steps_per_second,
+            "seconds": self.seconds,
+        }
+
+
+def train(
+    net: str,
+    *,
+    scale: int,
+    data: Sequence[str | Path] | str | Path,
+    out: str | Path,
+    val: str | Path | None = None,
+    steps: int = 60_000,
+    batch: int = 16,
+    patch: int = 48,
+    lr: float = 5e-4,
+    colour: Colour | None = None,
+    degradation: str = "bi",
+    activation: Activation = "leaky",
+    form: str = "collapsed",
+    init: str | Path | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    every: int = 1000,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+) -> TrainVerbResult:
+    """Train `net` on HR images and videos, in the folder `out`; `resume` goes on where it stopped.
+
+    `lr` is Adam's peak rate, `patch` the side of a patch in LR pixels, `every` the steps between
+    checkpoints, `init` a checkpoint or run whose fitting weights are the start. Without `val`, up
+    to ten training files are held out for validation.
+
+    Raises:
+        SpecError: an unknown net or option, or `out` holds another run.
+        DataError: no usable data.
+        OutputError: the disk is full or not writable.
+    """
+    spec = _spec(net, scale, activation, colour)
+    try:
+        from edgevsr.training.config import TrainConfig
+        from edgevsr.training.loop import train as run_training
+    except ModuleNotFoundError as error:
+        raise missing_extra(error.name or "torch", "train", "edgevsr train") from error
+    folders = [data] if isinstance(data, str | Path) else list(data)
+    config = TrainConfig.from_json(
+        {
+            "spec": vars(spec),
+            "data": [str(path) for path in folders],
+            "val": None if val is None else str(val),
+            "steps": steps,
+            "batch": batch,
+            "patch": patch,
+            "lr": lr,
+            "degradation": degradation,
+            "form": form,
+            "init": None if init is None else str(init),
+            "seed": seed,
+            "every": every,
+        }
+    )
+    result = run_training(
+        config,
+        Path(out),
+        resume=resume,
+        cache=None if cache is None else Path(cache),
+        threads=threads,
+    )
+    value = result.val_psnr_y_db
+    return TrainVerbResult(
+        run=result.run,
+        net=result.net,
+        scale=result.scale,
+        step=result.step,
+        val_psnr_y_db=value if value == value else None,
+        steps_per_second=result.steps_per_second,
+        seconds=result.seconds,
+    )
+
+
+def _spec(net: str, scale: int, activation: Activation, colour: Colour | None) -> NetSpec:
+    """Return the spec; `--colour rgb` is the same as the name's -rgb."""
+    spec = net_spec(net, scale, activation)
+    if colour in (None, spec.colour):
+        return spec
+    other = f"{net}-rgb" if colour == "rgb" else net.removesuffix("-rgb")
+    if colour not in ("y", "rgb") or other not in NETS:
+        raise SpecError(f"--colour {colour}: expected y or rgb")
+    return replace(spec, name=other, colour=colour)
