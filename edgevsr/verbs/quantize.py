@@ -1,0 +1,137 @@
+"""`edgevsr quantize`: a float network becomes int8 on real LR frames, and says what it lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgevsr.errors import QuantizeError
+from edgevsr.evaluation import Evaluation, ImageScore, evaluate_model, read_pictures
+from edgevsr.exporters.onnx import onnx_bytes
+from edgevsr.files import check_output, write_bytes
+from edgevsr.graph.ir import Graph
+from edgevsr.progress import Bar, progress
+from edgevsr.quantization.calibration import load_calibration
+from edgevsr.quantization.ptq import ROUNDINGS, Rounding, Scheme, quantize_graph
+from edgevsr.quantization.ranges import RANGES, Ranges
+from edgevsr.runtime.model import SrModel
+from edgevsr.sources import open_source
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """The int8 network's file; quality is null without HR data to measure it on.
+
+    `drop_met` is null without a gate. PSNR-Y is in dB, both forms fed the same 8-bit frames.
+    """
+
+    output: Path
+    calibration_frames: int
+    psnr_y_db_float: float | None = None
+    psnr_y_db_int8: float | None = None
+    psnr_drop_db: float | None = None
+    worst: dict[str, Any] | None = None
+    max_drop: float | None = None
+
+    @property
+    def drop_met(self) -> bool | None:
+        """Whether the mean drop is within the gate."""
+        if self.max_drop is None or self.psnr_drop_db is None:
+            return None
+        return self.psnr_drop_db <= self.max_drop
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's keys."""
+        return {
+            "psnr_y_db_float": self.psnr_y_db_float,
+            "psnr_y_db_int8": self.psnr_y_db_int8,
+            "psnr_drop_db": self.psnr_drop_db,
+            "worst": self.worst,
+            "max_drop_db": self.max_drop,
+            "drop_met": self.drop_met,
+            "calibration_frames": self.calibration_frames,
+            "output": str(self.output),
+        }
+
+
+def quantize(
+    source: str | Path,
+    *,
+    calib: str | Path,
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+    max_drop: float | None = None,
+    ranges: Ranges = "mse",
+    rounding: Rounding = "together",
+    bias_correction: bool = True,
+    force: bool = False,
+) -> QuantizeResult:
+    """Write the int8 QDQ .onnx of a float SOURCE, calibrated on the LR frames of `calib`.
+
+    `data` holds HR images or videos on which the loss of quality is measured; `max_drop` (dB) is
+    a gate on its mean. `output` is NAME-w8a8.onnx by default.
+
+    Raises:
+        SourceError: the source cannot be opened.
+        QuantizeError: it is int8 already, or a gate is given without data.
+        DataError: too few calibration frames, or no usable data.
+        OutputError: the output exists and `force` is not given, or it cannot be written.
+    """
+    if max_drop is not None and data is None:
+        raise QuantizeError("--max-drop needs --data, a folder of HR images to measure the drop on")
+    for name, value, known in (("ranges", ranges, RANGES), ("rounding", rounding, ROUNDINGS)):
+        if value not in known:
+            raise QuantizeError(f"--{name} {value}: expected one of {', '.join(known)}")
+    stage = open_source(source)
+    path = Path(output) if output else Path(f"{stage.name}-w8a8.onnx")
+    if path.suffix != ".onnx":
+        raise QuantizeError(f"{path}: the int8 network is an .onnx file; give -o NAME.onnx")
+    check_output(path, force)
+    graph = stage.graph
+    frames = load_calibration(Path(calib), graph.channels)
+    int8 = quantize_graph(graph, frames, Scheme(ranges, rounding, bias_correction))
+    int8 = int8.with_meta(calibration={"source": Path(calib).name, "frames": len(frames)})
+    quality = {} if data is None else _quality(graph, int8, Path(data))
+    write_bytes(path, onnx_bytes(int8), force)
+    return QuantizeResult(output=path, calibration_frames=len(frames), max_drop=max_drop, **quality)
+
+
+def _quality(graph: Graph, int8: Graph, data: Path) -> dict[str, Any]:
+    """Return float and int8 PSNR-Y, the drop, and the picture that lost most."""
+    scores = {}
+    for name, form in (("float", graph), ("int8", int8)):
+        model = SrModel.open(form)
+        with progress(f"evaluating {name}", None) as bar:
+            scores[name] = evaluate_model(
+                model, read_pictures(data, model.scale), "8bit", partial(_count, bar)
+            )
+    return {
+        "psnr_y_db_float": scores["float"].psnr_y_db,
+        "psnr_y_db_int8": scores["int8"].psnr_y_db,
+        "psnr_drop_db": _drop(scores["float"].psnr_y_db, scores["int8"].psnr_y_db),
+        "worst": _worst(scores["float"], scores["int8"]),
+    }
+
+
+def _count(bar: Bar, score: ImageScore) -> None:
+    bar.advance(1, score.name)
+
+
+def _drop(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else before - after
+
+
+def _worst(before: Evaluation, after: Evaluation) -> dict[str, Any]:
+    rows = [
+        {
+            "name": one.name,
+            "psnr_y_db_float": one.psnr_y_db,
+            "psnr_y_db_int8": two.psnr_y_db,
+            "psnr_drop_db": one.psnr_y_db - two.psnr_y_db,
+        }
+        for one, two in zip(before.images, after.images, strict=True)
+        if abs(one.psnr_y_db) != float("inf") and abs(two.psnr_y_db) != float("inf")
+    ]
+    return max(rows, key=lambda row: row["psnr_drop_db"], default={})
