@@ -1,0 +1,241 @@
+"""`edgevsr upscale`: an image or a video super-resolved, everything else about it kept."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevsr.errors import SpecError
+from edgevsr.files import check_output
+from edgevsr.video.images import (
+    IMAGE_SUFFIXES,
+    check_can_hold,
+    is_image,
+    read_picture,
+    upscale_picture,
+    write_picture,
+)
+
+if TYPE_CHECKING:
+    from edgevsr.runtime.model import SrModel
+
+DEFAULT_NET = "sesr-m5-x2-w8a8"
+
+
+@dataclass(frozen=True)
+class UpscaleResult:
+    """What was written, and how fast.
+
+    `seconds` is wall time from the first frame decoded to the file closed, `fps` is frames over
+    it; the seconds of decode, net and encode are those each worked, and overlap. `how` tells the
+    way that pixels took, and `dropped` names what the output's container could not hold.
+    """
+
+    output: str
+    frames: int
+    seconds: float
+    fps: float
+    decode_seconds: float
+    net_seconds: float
+    encode_seconds: float
+    net: str
+    runtime: str
+    how: str
+    dropped: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return {**asdict(self), "dropped": list(self.dropped)}
+
+
+def upscale(
+    input: str | Path,  # noqa: A002 - the public name of the command line
+    *,
+    output: str | Path,
+    net: str | Path = DEFAULT_NET,
+    runtime: str | None = None,
+    threads: int | None = None,
+    codec: str | None = None,
+    crf: int | None = None,
+    tile: int | None = None,
+    force: bool = False,
+) -> UpscaleResult:
+    """Super-resolve an image or a video into `output`.
+
+    A video streams: decode, net and encode overlap, and memory does not grow with its length.
+    `tile` is the side in LR pixels of the pieces that the net is run on; without it the whole
+    frame is taken, or tiles where memory is short.
+
+    Raises:
+        DataError: the input is missing, damaged, cut short or of a kind not known.
+        SpecError: an option or the output's suffix does not fit.
+        SourceError: the net cannot be opened.
+        DeviceError: the runtime is missing or failed.
+        OutputError: the output exists or cannot be written.
+    """
+    source, target = Path(input), Path(output)
+    _check_options(source, target, threads, tile, codec, crf)
+    check_output(target, force)
+    if source.exists() and target.exists() and source.samefile(target):
+        raise SpecError(f"{target}: is the input itself; write to another file")
+    if is_image(source):
+        return _upscale_image(source, target, net, runtime, threads, tile, force)
+    return _upscale_video(source, target, net, runtime, threads, tile, codec, crf, force)
+
+
+def _check_options(
+    source: Path,
+    target: Path,
+    threads: int | None,
+    tile: int | None,
+    codec: str | None,
+    crf: int | None,
+) -> None:
+    for name, value in (("--threads", threads), ("--tile", tile)):
+        if value is not None and value < 1:
+            raise SpecError(f"{name} {value}: expected 1 or more")
+    if is_image(source):
+        if not is_image(target):
+            raise SpecError(
+                f"{target}: an image goes to an image; expected {', '.join(IMAGE_SUFFIXES)}"
+            )
+        if codec is not None or crf is not None:
+            raise SpecError("--codec and --crf are for videos; leave them out for an image")
+    elif is_image(target):
+        raise SpecError(f"{target}: a video goes to a video; name it .mp4 or .mkv")
+
+
+def _upscale_image(
+    source: Path,
+    target: Path,
+    net: str | Path,
+    runtime: str | None,
+    threads: int | None,
+    tile: int | None,
+    force: bool,
+) -> UpscaleResult:
+    start = time.perf_counter()
+    picture = read_picture(source)
+    check_can_hold(target, picture)
+    decode_seconds = time.perf_counter() - start
+    name, model = _open_model(net, runtime, threads)
+    start = time.perf_counter()
+    result = upscale_picture(picture, _float_net(model, tile), model.channels, model.scale)
+    net_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    write_picture(result, target, force)
+    encode_seconds = time.perf_counter() - start
+    seconds = decode_seconds + net_seconds + encode_seconds
+    way = "Y through the net, chroma bicubic" if model.channels == 1 else "RGB through the net"
+    return UpscaleResult(
+        output=str(target),
+        frames=1,
+        seconds=seconds,
+        fps=1.0 / seconds,
+        decode_seconds=decode_seconds,
+        net_seconds=net_seconds,
+        encode_seconds=encode_seconds,
+        net=name,
+        runtime=model.runtime,
+        how=_joined(way, model.how_resized),
+        dropped=(),
+    )
+
+
+def _upscale_video(
+    source: Path,
+    target: Path,
+    net: str | Path,
+    runtime: str | None,
+    threads: int | None,
+    tile: int | None,
+    codec: str | None,
+    crf: int | None,
+    force: bool,
+) -> UpscaleResult:
+    from edgevsr.video.source import VideoSource
+    from edgevsr.video.videos import upscale_video
+
+    with VideoSource.open(source) as video:
+        name, model = _open_model(net, runtime, threads, video.size)
+        start = time.perf_counter()
+        report = upscale_video(
+            video,
+            target,
+            _u8_net(model, tile),
+            channels=model.channels,
+            scale=model.scale,
+            codec=codec,
+            crf=crf,
+            force=force,
+        )
+        seconds = time.perf_counter() - start
+    for lost in report.dropped:
+        print(f"edgevsr: note: {target.name} cannot hold: {lost}", file=sys.stderr)
+    return UpscaleResult(
+        output=str(target),
+        frames=report.frames,
+        seconds=seconds,
+        fps=report.frames / seconds,
+        decode_seconds=report.seconds.decode,
+        net_seconds=report.seconds.net,
+        encode_seconds=report.seconds.encode,
+        net=name,
+        runtime=model.runtime,
+        how=_joined(report.how, model.how_resized),
+        dropped=report.dropped,
+    )
+
+
+def _open_model(
+    net: str | Path,
+    runtime: str | None,
+    threads: int | None,
+    size: tuple[int, int] | None = None,
+) -> tuple[str, SrModel]:
+    from edgevsr.runtime.model import SrModel
+    from edgevsr.sources import open_source
+
+    stage = open_source(net)
+    # A .tflite is run as the file it is, not as a graph read from it.
+    artifact = stage.path if stage.kind == "tflite" else stage.graph
+    model = SrModel.open(artifact, runtime=runtime, threads=threads, size=size)
+    if model.channels not in (1, 3):
+        raise SpecError(f"{stage.name}: takes {model.channels} channels; expected Y or RGB")
+    model.reset()
+    return stage.name, model
+
+
+def _u8_net(model: SrModel, tile: int | None) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    return model.upscale_u8 if tile is None else _tiled(model, tile)
+
+
+def _float_net(
+    model: SrModel, tile: int | None
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    return model.upscale if tile is None else _tiled(model, tile)
+
+
+def _tiled(model: SrModel, tile: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    from edgevsr.runtime.tiling import alignment, upscale_tiled
+
+    align = alignment(model.graph)
+
+    def run(lr: NDArray[Any]) -> NDArray[Any]:
+        height, width = lr.shape[:2]
+        padded = np.pad(lr, ((0, -height % align), (0, -width % align), (0, 0)), "edge")
+        sr = upscale_tiled(model, padded, tile)
+        return sr[: height * model.scale, : width * model.scale]
+
+    return run
+
+
+def _joined(how: str, how_resized: str | None) -> str:
+    return f"{how}; {how_resized}" if how_resized else how

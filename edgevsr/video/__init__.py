@@ -1,0 +1,1 @@
+"""Images and videos as streams: decoded, super-resolved, encoded."""

@@ -1,0 +1,402 @@
+"""A video goes in, a video of twice the size comes out, and nothing else about it changes."""
+
+from __future__ import annotations
+
+import gc
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from edgevsr import upscale
+from edgevsr.runtime.model import SrModel
+from edgevsr.video.chroma import grids, resample
+from edgevsr.video.source import VideoSource
+from edgevsr.video.videos import upscale_video
+from edgevsr.zoo import sample_clip
+from tests.clips import (
+    decode,
+    nearest_graph,
+    noise,
+    planar_frame,
+    read_plane,
+    seconds_of,
+    write_clip,
+    write_net,
+)
+from tests.graphs import sesr_graph
+
+LOSSLESS = {"qp": "0"}
+VFR = (0, 40, 90, 91, 300, 1000, 1040, 2500)
+
+
+@pytest.fixture(scope="session")
+def nets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Nearest-neighbour nets, whose output is known, and a small random one."""
+    folder = tmp_path_factory.mktemp("nets")
+    return {
+        "y": write_net(folder / "y.onnx", nearest_graph()),
+        "y3": write_net(folder / "y3.onnx", nearest_graph(3)),
+        "rgb": write_net(folder / "rgb.onnx", nearest_graph(channels=3)),
+        "int8": write_net(folder / "int8.onnx", nearest_graph(), int8=True),
+        "sesr": write_net(folder / "sesr.onnx", sesr_graph(m=1, f=4), int8=True),
+    }
+
+
+def streams(path: Path) -> list[tuple[str, str, str | None]]:
+    with av.open(str(path)) as container:
+        return [
+            (s.type, s.codec_context.codec.canonical_name, s.language)
+            for s in container.streams
+            if s.type in ("video", "audio", "subtitle")
+        ]
+
+
+def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
+    """Return the time and bytes of every packet of one kind of stream."""
+    with av.open(str(path)) as container:
+        stream = next(s for s in container.streams if s.type == kind)
+        return [(p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]
+
+
+def chapters(path: Path) -> list[tuple[Fraction, Fraction, str]]:
+    with av.open(str(path)) as container:
+        return [
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"])
+            for c in container.chapters()
+        ]
+
+
+@pytest.mark.parametrize("net", ["y", "int8"])
+def test_luma_goes_straight_through_the_net(
+    tmp_path: Path, nets: dict[str, Path], net: str
+) -> None:
+    """With a nearest-neighbour net and lossless coding, Y out is Y in, every pixel four times."""
+    clip = write_clip(tmp_path / "in.mkv", codec="ffv1")
+    result = upscale(clip, output=tmp_path / "out.mkv", net=nets[net], codec="ffv1")
+    assert result.frames == 10
+    assert result.runtime == ("litert" if net == "int8" else "onnxruntime")
+    for before, after in zip(decode(clip), decode(tmp_path / "out.mkv"), strict=True):
+        wanted = read_plane(before, 0).repeat(2, 0).repeat(2, 1)
+        assert np.array_equal(read_plane(after, 0), wanted)
+        grid = grids((2, 2), "left")
+        chroma = resample(read_plane(before, 1), (64, 48), grid, grid, 2)
+        assert np.array_equal(read_plane(after, 1), chroma)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        (".mp4", "libx264"), (".mov", "libx264"), (".mkv", "libx264"), (".webm", "libvpx-vp9"),
+        (".ts", "libx264"), (".mkv", "libx265"), (".mp4", "libsvtav1"), (".mov", "prores_ks"),
+        (".mkv", "ffv1"),
+    ],
+)  # fmt: skip
+def test_variable_frame_times_are_kept(
+    tmp_path: Path, nets: dict[str, Path], suffix: str, codec: str
+) -> None:
+    """Uneven times and a late start survive every container exactly, in all its encoders."""
+    if codec not in av.codecs_available:
+        codec = "libx264"
+    start = 1400
+    clip = write_clip(tmp_path / "in.mkv", pts=[start + t for t in VFR], codec="ffv1")
+    out = tmp_path / f"out{suffix}"
+    upscale(clip, output=out, net=nets["y"], codec=codec)
+    assert seconds_of(out) == [Fraction(start + t, 1000) for t in VFR]
+    assert decode(out)[0].width == 128
+
+
+def test_odd_time_bases_are_kept(tmp_path: Path, nets: dict[str, Path]) -> None:
+    """29.97 FPS in ticks of 1/30000 stays in those ticks."""
+    clip = write_clip(
+        tmp_path / "in.mp4",
+        pts=range(0, 10010, 1001),
+        time_base=Fraction(1, 30000),
+    )
+    upscale(clip, output=tmp_path / "out.mp4", net=nets["y"])
+    with av.open(str(clip)) as before, av.open(str(tmp_path / "out.mp4")) as after:
+        assert after.streams.video[0].time_base == before.streams.video[0].time_base
+    assert seconds_of(tmp_path / "out.mp4") == [Fraction(1001 * i, 30000) for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "audio", "subtitle"),
+    [(".mp4", "aac", "mov_text"), (".mkv", "libopus", "subrip"), (".mkv", "aac", "ass")],
+)
+def test_everything_beside_the_frames_is_kept(
+    tmp_path: Path, nets: dict[str, Path], suffix: str, audio: str, subtitle: str
+) -> None:
+    """Sound and subtitles bit for bit and in time; chapters, languages, title, rotation, aspect."""
+    clip = write_clip(
+        tmp_path / f"in{suffix}",
+        audio=audio,
+        subtitle=subtitle,
+        chapters=True,
+        rotation=90,
+        aspect=Fraction(4, 3),
+        metadata={"title": "A title"},
+        tags={"color_range": 1, "colorspace": 1, "color_primaries": 9, "color_trc": 16},
+    )
+    out = tmp_path / f"out{suffix}"
+    result = upscale(clip, output=out, net=nets["y"])
+    assert result.dropped == ()
+    assert streams(out) == streams(clip)
+    assert packets(out, "audio") == packets(clip, "audio")
+    assert packets(out, "subtitle") == packets(clip, "subtitle")
+    assert chapters(out) == chapters(clip)
+    assert len(chapters(out)) == 2
+    assert seconds_of(out) == seconds_of(clip)
+    frame = decode(out)[0]
+    assert frame.rotation == 90
+    assert (frame.width, frame.height) == (128, 96)
+    tags = frame.color_range, frame.colorspace, frame.color_primaries, frame.color_trc
+    assert tags == (1, 1, 9, 16)
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+        assert container.metadata["title"] == "A title"
+
+
+def test_sound_that_starts_before_zero_moves_no_frame(
+    tmp_path: Path, nets: dict[str, Path]
+) -> None:
+    """AAC's padding lies before 0 in .mp4; in .mkv the frames stay at their times all the same."""
+    clip = write_clip(tmp_path / "in.mp4", audio="aac")
+    assert packets(clip, "audio")[0][0] < 0
+    upscale(clip, output=tmp_path / "out.mkv", net=nets["y"])
+    assert seconds_of(tmp_path / "out.mkv") == seconds_of(clip)
+
+
+def test_what_a_container_cannot_hold_is_named(
+    tmp_path: Path, nets: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SubRip in .mp4 and .webm, and rotation and chapters in .ts, are told on stderr."""
+    clip = write_clip(tmp_path / "in.mkv", audio="libopus", subtitle="subrip", chapters=True)
+    result = upscale(clip, output=tmp_path / "out.mp4", net=nets["y"])
+    assert [kind for kind, _, _ in streams(tmp_path / "out.mp4")] == ["video", "audio"]
+    assert len(result.dropped) == 1
+    assert "subtitle stream 2" in result.dropped[0]
+    captured = capsys.readouterr()
+    assert "fra" in captured.err
+    assert captured.out == ""
+    turned = write_clip(tmp_path / "turned.mp4", rotation=90, chapters=True)
+    lost = upscale(turned, output=tmp_path / "out.ts", net=nets["y"]).dropped
+    assert lost == ("rotation", "2 chapters")
+
+
+@pytest.mark.parametrize(("tag", "name"), [(1, "yuv420p"), (2, "yuvj420p")])
+def test_range_stays_and_values_pass_straight(
+    tmp_path: Path, nets: dict[str, Path], tag: int, name: str
+) -> None:
+    """Studio and full swing both go through as they are, and the tag goes with them."""
+
+    def extremes(frame: int, plane: int, height: int, width: int) -> np.ndarray:
+        low, high = (16, 235) if tag == 1 else (0, 255)
+        values = np.full((height, width), low if plane == 0 else 128)
+        values[:, width // 2 :] = high if plane == 0 else 128
+        return values
+
+    tags = {"color_range": tag, "colorspace": 1, "color_primaries": 1, "color_trc": 1}
+    clip = write_clip(tmp_path / "in.mp4", values=extremes, tags=tags, options=LOSSLESS)
+    assert decode(clip)[0].color_range == tag
+    upscale(clip, output=tmp_path / "out.mp4", net=nets["y"], crf=0)
+    frame = decode(tmp_path / "out.mp4")[0]
+    assert (frame.format.name, frame.color_range) == (name, tag)
+    luma = read_plane(frame, 0)
+    assert (int(luma.min()), int(luma.max())) == ((16, 235) if tag == 1 else (0, 255))
+
+
+@pytest.mark.parametrize(
+    "pixel_format",
+    ["yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le", "gray", "bgr0", "bgra"],
+)
+def test_other_sources_become_8_bit_420(
+    tmp_path: Path, nets: dict[str, Path], pixel_format: str
+) -> None:
+    """Deeper, denser, gray and RGB sources keep their luma and colour within rounding."""
+
+    def flat(frame: int, plane: int, height: int, width: int) -> np.ndarray:
+        deep = 4 if "10" in pixel_format else 1
+        return np.full((height, width), (120, 90, 200)[plane] * deep)
+
+    clip = tmp_path / "in.mkv"
+    if pixel_format.startswith("bgr"):
+        # Y 120, Cb 90, Cr 200 in BT.601 by hand: R 236, G 77, B 44.
+        write_rgb(clip, pixel_format, (236, 77, 44))
+    else:
+        write_clip(clip, codec="ffv1", pixel_format=pixel_format, values=flat)
+    result = upscale(clip, output=tmp_path / "out.mkv", net=nets["y"], codec="ffv1")
+    frame = decode(tmp_path / "out.mkv")[0]
+    assert frame.format.name == "yuv420p"
+    wanted = (120, 128, 128) if pixel_format == "gray" else (120, 90, 200)
+    for plane, value in enumerate(wanted):
+        assert np.abs(read_plane(frame, plane).astype(int) - value).max() <= 1
+    assert ("rounded from 10 to 8 bits" in result.how) == ("10" in pixel_format)
+    assert result.dropped == (("alpha of the frames",) if pixel_format == "bgra" else ())
+
+
+def write_rgb(path: Path, pixel_format: str, rgb: tuple[int, int, int]) -> None:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        for index in range(3):
+            values = np.full((48, 64, 3), rgb, np.uint8)
+            frame = av.VideoFrame.from_ndarray(values, format="rgb24").reformat(format=pixel_format)
+            frame.pts = index
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+def test_ten_bit_encoders_get_the_eight_bits_shifted(tmp_path: Path, nets: dict[str, Path]) -> None:
+    """ProRes stores 10 bits: the net's 8 come out times four, tags and all."""
+    tags = {"color_range": 1, "colorspace": 1, "color_primaries": 1, "color_trc": 1}
+    clip = write_clip(
+        tmp_path / "in.mkv",
+        codec="ffv1",
+        tags=tags,
+        values=lambda f, p, h, w: np.full((h, w), (180, 100, 150)[p]),
+    )
+    upscale(clip, output=tmp_path / "out.mov", net=nets["y"], codec="prores_ks")
+    frame = decode(tmp_path / "out.mov")[0]
+    assert frame.format.name == "yuv422p10le"
+    assert frame.colorspace == 1
+    for plane, value in enumerate((180, 100, 150)):
+        assert np.abs(read_plane(frame, plane).astype(int) - 4 * value).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("size", "net", "codec", "wanted"),
+    [
+        ((35, 27), "y", "libx264", "yuv420p"),
+        ((35, 27), "y3", "libx264", "yuv444p"),
+        ((35, 27), "y3", "libvpx-vp9", "yuv420p"),
+        ((35, 28), "y3", "libx265", "yuv444p"),
+    ],
+)
+def test_odd_sizes_keep_their_exact_multiple(
+    tmp_path: Path, nets: dict[str, Path], size: tuple[int, int], net: str, codec: str, wanted: str
+) -> None:
+    """×2 of an odd side is even; ×3 stays odd, in 4:4:4 where the codec cannot crop 4:2:0."""
+    clip = write_clip(
+        tmp_path / "in.mkv",
+        codec="ffv1",
+        size=size,
+        values=lambda f, p, h, w: np.full((h, w), (90, 110, 140)[p]),
+    )
+    upscale(clip, output=tmp_path / "out.mkv", net=nets[net], codec=codec)
+    frame = decode(tmp_path / "out.mkv")[0]
+    scale = 3 if net == "y3" else 2
+    assert (frame.width, frame.height) == (size[0] * scale, size[1] * scale)
+    assert frame.format.name == wanted
+    for plane, value in enumerate((90, 110, 140)):
+        assert np.abs(read_plane(frame, plane).astype(int) - value).max() <= 2
+
+
+@pytest.mark.parametrize(("matrix", "swing"), [(1, 1), (6, 1), (9, 1), (1, 2), (2, 0)])
+def test_rgb_nets_keep_matrix_and_range(
+    tmp_path: Path, nets: dict[str, Path], matrix: int, swing: int
+) -> None:
+    """Through RGB and back by the frame's own tags, colours return within rounding."""
+    colours = (120, 100, 160)
+    clip = write_clip(
+        tmp_path / "in.mp4",
+        tags={"colorspace": matrix, "color_range": swing},
+        values=lambda f, p, h, w: np.full((h, w), colours[p]),
+        options=LOSSLESS,
+    )
+    upscale(clip, output=tmp_path / "out.mp4", net=nets["rgb"], crf=0)
+    frame = decode(tmp_path / "out.mp4")[0]
+    assert (frame.colorspace, frame.color_range) == (matrix, swing)
+    for plane, value in enumerate(colours):
+        assert np.abs(read_plane(frame, plane).astype(int) - value).max() <= 2
+
+
+def test_rgb_nets_do_not_shift_colour(tmp_path: Path, nets: dict[str, Path]) -> None:
+    """An edge of colour stays where the Y path puts it, though 4:2:0 went by way of 4:4:4."""
+
+    def edge(frame: int, plane: int, height: int, width: int) -> np.ndarray:
+        values = np.full((height, width), 120.0)
+        values[:] = 120 + 60 * np.sin(np.arange(width) / (6 if plane else 12)) * (plane == 1)
+        return np.round(values)
+
+    clip = write_clip(tmp_path / "in.mkv", codec="ffv1", values=edge, pts=[0])
+    for net in ("y", "rgb"):
+        upscale(clip, output=tmp_path / f"{net}.mkv", net=nets[net], codec="ffv1")
+    by_luma = read_plane(decode(tmp_path / "y.mkv")[0], 1).astype(float)[:, 8:-8]
+    by_rgb = read_plane(decode(tmp_path / "rgb.mkv")[0], 1).astype(float)[:, 8:-8]
+    errors = {
+        shift: float(np.abs(by_luma[:, 4:-4] - np.roll(by_rgb, shift, 1)[:, 4:-4]).mean())
+        for shift in (-1, 0, 1)
+    }
+    assert min(errors, key=lambda shift: errors[shift]) == 0
+    assert errors[0] < 2.0
+
+
+@pytest.mark.parametrize("siting", ["left", "center", "topleft"])
+def test_chroma_siting_is_read_and_told_on(
+    tmp_path: Path, nets: dict[str, Path], siting: str
+) -> None:
+    """What the stream says of its chroma is used, and said again."""
+    clip = write_clip(tmp_path / "in.mp4", options={"chroma_sample_location": siting})
+    upscale(clip, output=tmp_path / "out.mp4", net=nets["y"], crf=0)
+    with VideoSource.open(clip) as before, VideoSource.open(tmp_path / "out.mp4") as after:
+        assert before.siting == after.siting == siting
+
+
+def test_tiles_equal_the_whole_frame(tmp_path: Path, nets: dict[str, Path]) -> None:
+    """int8 in tiles is bit for bit the int8 of the whole frame."""
+    clip = write_clip(tmp_path / "in.mkv", codec="ffv1", size=(96, 80), pts=[0, 40])
+    for name, tile in (("whole", None), ("tiled", 32)):
+        upscale(clip, output=tmp_path / f"{name}.mkv", net=nets["sesr"], codec="ffv1", tile=tile)
+    pairs = zip(decode(tmp_path / "whole.mkv"), decode(tmp_path / "tiled.mkv"), strict=True)
+    for whole, tiled in pairs:
+        assert np.array_equal(read_plane(whole, 0), read_plane(tiled, 0))
+
+
+def test_the_result_says_what_was_done(tmp_path: Path, nets: dict[str, Path]) -> None:
+    """The JSON holds what scripts rely on."""
+    clip = write_clip(tmp_path / "in.mp4")
+    values = upscale(clip, output=tmp_path / "out.mp4", net=nets["y"]).to_json()
+    assert values["frames"] == 10
+    assert values["fps"] == pytest.approx(values["frames"] / values["seconds"])
+    assert values["output"] == str(tmp_path / "out.mp4")
+    assert values["dropped"] == []
+    assert min(values[f"{lane}_seconds"] for lane in ("decode", "net", "encode")) > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4", "out.mp4"]
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path, nets: dict[str, Path]) -> None:
+    """Of 200 frames no more are alive than the queues between the threads hold."""
+    model = SrModel.open(nets["y"])
+    clip = write_clip(tmp_path / "in.mp4", pts=range(0, 8000, 40))
+    alive: list[int] = []
+
+    def net(lr: Any) -> Any:
+        frames = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+        alive.append(sum(frame.width > 16 for frame in frames))
+        return model.upscale_u8(lr)
+
+    with VideoSource.open(clip) as source:
+        upscale_video(source, tmp_path / "out.mp4", net, channels=1, scale=2)
+    assert len(alive) == 200
+    assert max(alive) <= 32
+
+
+def test_the_sample_clip_is_upscaled_whole(tmp_path: Path, nets: dict[str, Path]) -> None:
+    """The clip that ships: 60 frames of 640x360 with sound become 1280x720 with the same sound."""
+    out = tmp_path / "out.mp4"
+    result = upscale(sample_clip(), output=out, net=nets["y"], crf=30)
+    assert result.frames == 60
+    assert seconds_of(out) == [Fraction(i, 25) for i in range(60)]
+    assert packets(out, "audio") == packets(sample_clip(), "audio")
+    frame = decode(out)[0]
+    assert (frame.width, frame.height, frame.colorspace) == (1280, 720, 1)
+
+
+def test_helpers_write_what_they_say(tmp_path: Path) -> None:
+    """The lossless clips of these tests hold the noise that they were given."""
+    clip = write_clip(tmp_path / "in.mkv", codec="ffv1", pts=[0, 40])
+    assert np.array_equal(read_plane(decode(clip)[1], 2), noise(1, 2, 24, 32))
+    assert planar_frame("yuv420p", (64, 48), 0, noise).format.name == "yuv420p"
