@@ -1,0 +1,281 @@
+"""What a person reads: each verb's result as tables on stdout, from the same keys as --json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from edgevsr.tables import bytes_text, facts, show, table, verdict
+
+Values = Mapping[str, Any]
+
+_STAGES = ("decode", "net", "encode")
+
+
+def print_result(verb: str, values: Values) -> None:
+    """Print the result of a verb; without colour, and wide enough, when not on a terminal."""
+    show(_VERBS[verb](values))
+
+
+def _db(value: float | None) -> str:
+    return "∞" if value is None else f"{value:.2f}"
+
+
+def _list(values: Values) -> RenderableType:
+    (kind,) = values
+    return {"nets": _nets, "zoo": _zoo, "devices": _devices, "targets": _targets}[kind](
+        values[kind]
+    )
+
+
+def _nets(entries: Sequence[Values]) -> RenderableType:
+    own = ("name", "family", "colour", "scales", "activations")
+    return table(
+        ("name", "colour", "scales", "activations", "structure"),
+        (
+            (
+                entry["name"],
+                entry["colour"],
+                entry["scales"],
+                entry["activations"],
+                ", ".join(f"{key} {value}" for key, value in entry.items() if key not in own),
+            )
+            for entry in entries
+        ),
+    )
+
+
+def _zoo(entries: Sequence[Values]) -> RenderableType:
+    sets = list(dict.fromkeys(name for entry in entries for name in entry["psnr_y_db"]))
+    return table(
+        ("name", "scale", "colour", "form", "weights", "GMAC at 720p", *(f"{s} dB" for s in sets)),
+        (
+            (
+                entry["name"],
+                f"×{entry['scale']}",
+                entry["colour"],
+                entry["form"],
+                entry["params"],
+                f"{entry['gmac']:.3f}",
+                *(entry["psnr_y_db"].get(name) for name in sets),
+            )
+            for entry in entries
+        ),
+    )
+
+
+def _devices(entries: Sequence[Values]) -> RenderableType:
+    def fact(entry: Values, key: str) -> str | None:
+        found = entry["facts"].get(key)
+        if found is None:
+            return None
+        value = found["value"] / 1024 if key == "sram_bytes" else found["value"]
+        return f"{value:g}" + (" (assumed)" if found["mark"] == "assumed" else "")
+
+    return table(
+        ("name", "device", "int8 TOP/s", "DRAM GB/s", "SRAM KiB"),
+        (
+            (
+                entry["name"],
+                entry["title"],
+                *(fact(entry, key) for key in ("peak_int8_tops", "dram_gb_s", "sram_bytes")),
+            )
+            for entry in entries
+        ),
+    )
+
+
+def _targets(entries: Sequence[Values]) -> RenderableType:
+    return table(
+        ("name", "format", "what it is", "precision", "frames"),
+        (
+            tuple(entry[key] for key in ("name", "format", "summary", "precisions", "io"))
+            for entry in entries
+        ),
+    )
+
+
+def _plain(values: Values) -> RenderableType:
+    return facts({name.replace("_", " "): value for name, value in values.items()})
+
+
+def _collapse(values: Values) -> RenderableType:
+    return facts(
+        {
+            "net": f"{values['net']} ×{values['scale']}",
+            "weights": f"{values['params_wide']:,} wide → {values['params_narrow']:,} narrow",
+            "max abs error": f"{values['max_abs_err']:.2e} (values in [0, 1])",
+            "written": values["output"],
+        }
+    )
+
+
+def _quantize(values: Values) -> RenderableType:
+    drop, worst = values["psnr_drop_db"], values["worst"]
+    parts: list[RenderableType] = [
+        facts(
+            {
+                "calibrated on": f"{values['calibration_frames']} frames",
+                "PSNR-Y float": drop if drop is None else f"{values['psnr_y_db_float']:.2f} dB",
+                "PSNR-Y int8": drop if drop is None else f"{values['psnr_y_db_int8']:.2f} dB",
+                "drop": "not measured: no --data" if drop is None else f"{drop:.3f} dB",
+                "worst": f"{worst['name']}: {worst['psnr_drop_db']:.3f} dB" if worst else None,
+                "written": values["output"],
+            }
+        )
+    ]
+    if values["drop_met"] is not None:
+        gate = f"drop of at most {values['max_drop_db']:g} dB"
+        parts.append(verdict(values["drop_met"], f"met: {gate}", f"MISSED: {gate}"))
+    return Group(*parts)
+
+
+def _export(values: Values) -> RenderableType:
+    ends = [
+        (end, io["role"], io["name"], "×".join(map(str, io["shape"])), io["dtype"], io["scale"],
+         io["zero_point"])
+        for end in ("inputs", "outputs")
+        for io in values[end]
+    ]  # fmt: skip
+    return Group(
+        facts(
+            {
+                "written": f"{values['output']} ({values['format']}), card {values['card']}",
+                "LR frame": values["size"],
+                "size": bytes_text(values["bytes"]),
+                "sha256": values["sha256"],
+                "operators": ", ".join(f"{count} {op}" for op, count in values["ops"].items()),
+            }
+        ),
+        table(("", "role", "name", "shape", "type", "scale", "zero point"), ends),
+    )
+
+
+def _verify(values: Values) -> RenderableType:
+    checks = [
+        (check["name"], _measured(check["value"]), f"{check['bound']:.4g}", check["passed"])
+        for check in values["checks"]
+    ]
+    ran = f"{values['runtime']} ({values['backend']}) at {', '.join(values['sizes'])}"
+    return Group(
+        table(("check", "measured", "bound", "passed"), checks),
+        _notes([term for term in (f"run by {ran}", values["how_resized"]) if term]),
+        verdict(values["passed"], "passed", "NOT passed"),
+    )
+
+
+def _measured(value: float | None) -> str:
+    return "∞" if value is None else f"{value:.4g}"
+
+
+def _evaluate(values: Values) -> RenderableType:
+    images = values["images"]
+    rows = [(image["name"], *_scores(image)) for image in images]
+    rows.append((f"mean of {len(images)}", *_scores(values)))
+    body = table((f"×{values['scale']}", "bicubic dB", "PSNR-Y dB", "SSIM-Y"), rows)
+    body.rows[-2].end_section = True
+    terms = [f"LR luma {values['lr_y']}, {values['runtime']}", values["how_resized"]]
+    return Group(body, _notes([term for term in terms if term]))
+
+
+def _scores(values: Values) -> tuple[str, str, str]:
+    return (
+        _db(values["bicubic_psnr_y_db"]),
+        _db(values["psnr_y_db"]),
+        f"{values['ssim_y']:.4f}",
+    )
+
+
+def _profile(values: Values) -> RenderableType:
+    latency = [("p50", "latency_ms"), ("p90", "latency_ms_p90"), ("min", "latency_ms_min")]
+    times = [f"{name} {values[key]:.2f}" for name, key in latency if values[key] is not None]
+    where = [
+        values["device"],
+        values["runtime"],
+        values["threads"] and f"{values['threads']} threads",
+    ]
+    layers = [
+        (layer["name"], layer["op"], f"{layer['gmac']:.4f}", layer["bytes"], layer["ms"])
+        for layer in values["layers"]
+    ]
+    parts: list[RenderableType] = [
+        table(("layer", "op", "GMAC", "bytes", "ms"), layers),
+        facts(
+            {
+                "network": f"{values['source']}, LR {values['size']}, ×{values['scale']}",
+                "figures": ", ".join([values["kind"], *(str(word) for word in where if word)]),
+                "weights": f"{values['params']:,}",
+                "GMAC": f"{values['gmac']:.3f} of the graph as it is; "
+                f"{values['gmac_per_hr_pixel']:.3f} with deconvolutions counted per HR pixel",
+                "file": bytes_text(values["file_bytes"]),
+                "peak activations": bytes_text(values["peak_activation_bytes"]),
+                "DRAM a frame": bytes_text(values["dram_bytes"]),
+                "latency ms": ", ".join(times) or None,
+                "FPS": values["fps"],
+                "utilisation": values["utilisation"] and f"{values['utilisation']:.1%}",
+                "bound by": values["bound_by"],
+            }
+        ),
+        _notes(values["assumptions"]),
+    ]
+    if values["met"] is not None:
+        target = f"{values['target_fps']:g} FPS"
+        parts.append(verdict(values["met"], f"met: {target}", f"MISSED: {target}"))
+    return Group(*parts)
+
+
+def _fit(values: Values) -> RenderableType:
+    parts: list[RenderableType] = []
+    for recurrent in (False, True):
+        rows = [
+            (fit["net"], f"{fit['fps']:.1f}", fit["psnr_y_db"])
+            for fit in values["fits"]
+            if fit["recurrent"] is recurrent
+        ]
+        if rows:
+            title = "recurrent" if recurrent else "single-image"
+            parts.append(table((title, "FPS", "PSNR-Y dB"), rows))
+    if values["misses"]:
+        misses = [(miss["net"], miss["reason"]) for miss in values["misses"]]
+        parts.append(table(("does not fit", "why"), misses))
+    parts.append(_notes(values["assumptions"]))
+    if not values["fits"]:
+        parts.append(verdict(False, "", "no shipped network fits this budget"))
+    return Group(*parts)
+
+
+def _notes(lines: Sequence[str]) -> RenderableType:
+    """Return what the figures rest on, one line each."""
+    return Group(*(Text(f"· {line}", style="dim") for line in lines))
+
+
+def _upscale(values: Values) -> RenderableType:
+    busy = ", ".join(f"{part} {values[f'{part}_seconds']:.2f}" for part in _STAGES)
+    return facts(
+        {
+            "written": values["output"],
+            "frames": values["frames"],
+            "seconds": f"{values['seconds']:.2f} ({busy}, side by side)",
+            "FPS": f"{values['fps']:.2f}",
+            "net": f"{values['net']}, {values['runtime']}",
+            "pixels": values["how"],
+            "left out": ", ".join(values["dropped"]) or None,
+        }
+    )
+
+
+_VERBS: dict[str, Callable[[Values], RenderableType]] = {
+    "list": _list,
+    "train": _plain,
+    "collapse": _collapse,
+    "quantize": _quantize,
+    "export": _export,
+    "verify": _verify,
+    "evaluate": _evaluate,
+    "profile": _profile,
+    "fit": _fit,
+    "upscale": _upscale,
+}

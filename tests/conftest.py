@@ -1,0 +1,50 @@
+"""What every test shares: the data beside the repository, and which skips are in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+#: What a machine may lack; any other skip fails the run.
+ALLOWED_SKIPS = ("shared", "device", "gpu", "crosscheck")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The data kept beside the repository."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("shared: no ../shared/data beside the repository")
+    return SHARED
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("shared") and not (SHARED / "data").is_dir():
+        pytest.skip("shared: no ../shared/data beside the repository")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[pytest.TestReport]:
+    return _refuse_other_skips((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[pytest.CollectReport]:
+    return _refuse_other_skips((yield))
+
+
+def _refuse_other_skips(report: Any) -> Any:
+    """Turn a skip (or expected failure) into a failure unless the machine explains it."""
+    if report.skipped:
+        reason = getattr(report, "wasxfail", None) or report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(ALLOWED_SKIPS):
+            report.outcome = "failed"
+            report.longrepr = f"skipped for a reason that is not allowed: {reason}"
+    return report

@@ -1,0 +1,93 @@
+"""--json prints one object with the documented keys; without it a person gets a table."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgevsr import VERBS, cli
+from tests.conftest import ROOT
+
+#: A command of every verb, and the keys that the contract promises of it.
+COMMANDS = {
+    "list nets": "nets",
+    "list zoo": "zoo",
+    "list devices": "devices",
+    "list targets": "targets",
+    "train sesr-m3 --scale 2 --data frames --out run --steps 1 --batch 1 --patch 8": "",
+    "collapse wide.safetensors -o c.onnx": (
+        "net scale params_wide params_narrow max_abs_err output"
+    ),
+    "quantize net.onnx --calib frames --rounding nearest -o q.onnx": (
+        "psnr_y_db_float psnr_y_db_int8 psnr_drop_db worst output"
+    ),
+    "quantize net.onnx --calib frames --data frames --rounding nearest -o q2.onnx": (
+        "psnr_y_db_float psnr_y_db_int8 psnr_drop_db worst output"
+    ),
+    "export int8.onnx --target tflite": "output format bytes sha256 ops inputs outputs",
+    "verify int8.tflite --against int8.onnx": (
+        "max_abs_err max_lsb_reference max_lsb_runtime psnr_reference_db passed"
+    ),
+    "evaluate int8.tflite --data frames": "scale images psnr_y_db ssim_y",
+    "profile int8.tflite --device ethos-n78-4tops": (
+        "kind params gmac gmac_per_hr_pixel file_bytes peak_activation_bytes dram_bytes latency_ms "
+        "latency_ms_p90 latency_ms_min fps bound_by met layers"
+    ),
+    "fit --device ethos-n78-4tops --size 640x360 --scale 2 --fps 1": "fits",
+    "upscale frames/0.png -o sr.png --net int8.tflite": "frames seconds fps",
+}
+
+
+@pytest.fixture
+def here(stages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "here"
+    shutil.copytree(stages, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def documented(verb: str) -> set[str]:
+    """Return the keys that docs/json.md lists for a verb."""
+    text = (ROOT / "docs" / "json.md").read_text("utf-8")
+    section = text.split(f"\n## {verb}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
+    return {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_one_object_with_the_documented_keys(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*command.split(), "--json"]) == 0
+    out, err = capfd.readouterr()
+    values = json.loads(out, parse_constant=pytest.fail)
+    assert err == ""
+    assert set(COMMANDS[command].split()) <= set(values)
+    verb = command.split()[0]
+    if verb == "list":
+        assert set(values) == {COMMANDS[command]}
+        assert all(entry["name"] for entry in next(iter(values.values())))
+    else:
+        assert set(values) == documented(verb)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_person_reads_text_without_colour_codes_in_a_pipe(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(command.split()) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.strip()
+    assert "\x1b" not in out
+    assert "None" not in out
+
+
+def test_every_verb_is_run_here() -> None:
+    assert {command.split()[0] for command in COMMANDS} == set(VERBS)
