@@ -22,8 +22,19 @@ from edgevsr.graph.reference import run_float, run_node_float
 from edgevsr.graph.reference_int8 import run_node
 from edgevsr.progress import Bar, progress
 from edgevsr.quantization import ranges as choosing
+from edgevsr.quantization.equalization import equalize
 from edgevsr.quantization.ranges import IMAGE, Ranges
-from edgevsr.quantization.rounding import choose_scales, refit, round_together, windows
+from edgevsr.quantization.rounding import (
+    Matrix,
+    Taps,
+    choose_scales,
+    nearest,
+    phase_taps,
+    refit,
+    round_together,
+    windows,
+)
+from edgevsr.quantization.sensitivity import channel_weights
 
 Rounding = Literal["nearest", "together"]
 ROUNDINGS: tuple[Rounding, ...] = ("nearest", "together")
@@ -42,12 +53,13 @@ class Scheme:
 
     `ranges` picks activations' ranges. `rounding` "nearest" keeps each weight's nearest code;
     "together" refits and rounds a filter's weights jointly. `bias_correction` takes each output
-    channel's mean error away.
+    channel's mean error away. `equalize` first brings a tensor's channels to one range.
     """
 
     ranges: Ranges = "mse"
     rounding: Rounding = "together"
     bias_correction: bool = True
+    equalize: bool = True
 
 
 def quantize_graph(
@@ -73,7 +85,13 @@ def quantize_graph(
     graph = _on_slope_grid(graph)
     with progress("quantizing", 2 * len(graph.nodes)) as bar:
         samples = _sample(graph, frames, bar)
-        graph, qparams = _choose_ranges(graph, samples, scheme.ranges)
+        weights = channel_weights(graph, frames)
+        if scheme.equalize:
+            graph, factors = equalize(graph, samples, weights)
+            for name, factor in factors.items():
+                samples[name] = samples[name] * factor.astype(np.float32)
+                weights[name] = (weights[name] / factor**2).astype(np.float32)
+        graph, qparams = _choose_ranges(graph, samples, scheme.ranges, weights)
         return _Layerwise(graph, qparams, frames, scheme).run(bar)
 
 
@@ -109,7 +127,10 @@ def _sample(
 
 
 def _choose_ranges(
-    graph: Graph, samples: Mapping[str, NDArray[np.float32]], ranges: Ranges
+    graph: Graph,
+    samples: Mapping[str, NDArray[np.float32]],
+    ranges: Ranges,
+    weights: Mapping[str, NDArray[np.float32]],
 ) -> tuple[Graph, dict[str, QuantParams]]:
     """Return scale and zero point of every tensor; leaky layers best served as ReLU become so."""
     qparams = {name: IMAGE for name, role in graph.roles.items() if role in _IMAGE_ROLES}
@@ -127,7 +148,7 @@ def _choose_ranges(
         if before in qparams or after in qparams or not used_once(graph, before):
             continue
         activate = _activation(node)
-        params = choosing.choose(samples[before], ranges, activate)
+        params = choosing.choose(samples[before], ranges, activate, weights.get(after))
         if params.zero_point == -128 and _fuse_target(graph, before) is not None:
             graph = _as_relu(graph, node)
             qparams[after] = params
@@ -136,7 +157,7 @@ def _choose_ranges(
             qparams[after] = choosing.after_activation(params, activate)
     for name in graph.tensors:
         if name not in qparams:
-            qparams[name] = choosing.choose(samples[name], ranges)
+            qparams[name] = choosing.choose(samples[name], ranges, None, weights.get(name))
     return graph, {name: qparams[name] for name in graph.tensors}
 
 
@@ -215,46 +236,56 @@ class _Layerwise:
             return replace(node, weight=slopes, weight_scale=scale)
         if node.weight is None:
             return node
-        if node.op == "conv2d" and node.attrs.get("groups", 1) == 1:
+        if node.attrs.get("groups", 1) == 1:
             return self._fix_convolution(node)
-        return self._fix_other(node)
+        return self._fix_depthwise(node)
 
     def _fix_convolution(self, node: Node) -> Node:
+        """Fix a convolution, or each phase of a transposed one, which is a convolution too."""
         assert node.weight is not None
-        shape = node.weight.shape
-        weight = node.weight.reshape(shape[0], -1).astype(np.float64)
-        bias = _bias(node, shape[0])
-        real, given = self._windows(node.inputs[0], shape[1], shape[2])
-        target = real @ weight.T + bias
+        channels = node.weight.shape[0]
+        source = self.qparams[node.inputs[0]]
+        phases = phase_taps(node)
+        weights, biases, grams, targets, givens = [], [], [], [], []
+        for taps in phases:
+            weight = node.weight.astype(np.float64)[:, taps.rows, taps.columns].reshape(
+                channels, -1
+            )
+            real, given = self._windows(node.inputs[0], taps)
+            target = real @ weight.T + _bias(node, channels)
+            bias = _bias(node, channels)
+            if self.scheme.rounding == "together":
+                weight, bias = refit(weight, bias, given, target)
+            weights.append(weight)
+            biases.append(bias)
+            grams.append(given.T @ given / len(given))
+            targets.append(target)
+            givens.append(given)
+        bias = np.mean(biases, axis=0)
+        floor = np.abs(bias) / (source.scale * _LARGEST_BIAS)
         together = self.scheme.rounding == "together"
-        if together:
-            weight, bias = refit(weight, bias, given, target)
-            gram = given.T @ given / len(given)
-        else:
-            gram = np.eye(weight.shape[1])
-        scale = self.qparams[node.inputs[0]].scale
-        floor = np.abs(bias) / (scale * _LARGEST_BIAS)
-        if together:
-            scales = choose_scales(weight, gram, floor)
-            codes = round_together(weight, scales, gram)
-        else:
-            scales = weight_scales(weight.reshape(shape), bias, scale)
-            codes = np.clip(np.rint(weight / scales[:, None]), -127, 127).astype(np.int8)
+        scales = choose_scales(weights, grams if together else None, floor)
+        codes = np.zeros(node.weight.shape, np.int8)
+        errors = []
+        for taps, weight, gram, target, given in zip(
+            phases, weights, grams, targets, givens, strict=True
+        ):
+            rounded = round_together(weight, scales, gram) if together else nearest(weight, scales)
+            codes[:, taps.rows, taps.columns] = rounded.reshape(
+                channels, len(taps.row_offsets), len(taps.column_offsets), -1
+            )
+            got = given @ (rounded * scales[:, None].astype(np.float64)).T + bias
+            errors.append((target - got).mean(axis=0))
         if self.scheme.bias_correction:
-            got = given @ (codes * scales[:, None].astype(np.float64)).T + bias
-            bias = bias + (target - got).mean(axis=0)
+            bias = bias + np.mean(errors, axis=0)
         return replace(
-            node,
-            weight=codes.reshape(shape),
-            weight_scale=scales,
-            bias=quantize_bias(bias, scale, scales),
+            node, weight=codes, weight_scale=scales, bias=quantize_bias(bias, source.scale, scales)
         )
 
-    def _fix_other(self, node: Node) -> Node:
-        """Round to nearest and correct the bias: depthwise and transposed convolutions."""
+    def _fix_depthwise(self, node: Node) -> Node:
+        """Round to nearest and correct the bias."""
         assert node.weight is not None
-        shape = node.weight.shape
-        bias = _bias(node, shape[0])
+        bias = _bias(node, node.weight.shape[0])
         source = self.qparams[node.inputs[0]]
         scales = weight_scales(node.weight, bias, source.scale)
         per_channel = scales.reshape(-1, 1, 1, 1)
@@ -273,24 +304,22 @@ class _Layerwise:
             node, weight=codes, weight_scale=scales, bias=quantize_bias(bias, source.scale, scales)
         )
 
-    def _windows(
-        self, name: str, height: int, width: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _windows(self, name: str, taps: Taps) -> tuple[Matrix, Matrix]:
         """Return the input's windows at random pixels, in float and as int8 delivers them."""
         rng = np.random.default_rng(1)
         frames = self.real[name]
-        count = _WINDOWS // len(frames) + 1
+        count = max(_WINDOWS, 4 * taps.count * frames[0].shape[3]) // len(frames) + 1
         real, given = [], []
         for exact, codes in zip(frames, self.codes[name], strict=True):
             rows = rng.integers(0, exact.shape[1], count)
             columns = rng.integers(0, exact.shape[2], count)
             values = self.qparams[name].dequantize(codes[0])
-            real.append(windows(exact[0], rows, columns, height, width))
-            given.append(windows(values, rows, columns, height, width))
+            real.append(windows(exact[0], rows, columns, taps))
+            given.append(windows(values, rows, columns, taps))
         return np.concatenate(real), np.concatenate(given)
 
 
-def _bias(node: Node, channels: int) -> NDArray[np.float64]:
+def _bias(node: Node, channels: int) -> Matrix:
     if node.bias is None:
         return np.zeros(channels)
     return node.bias.astype(np.float64)

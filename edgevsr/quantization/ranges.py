@@ -44,11 +44,16 @@ def round_trip(values: NDArray[Any], params: QuantParams) -> NDArray[Any]:
     return (codes - np.float32(params.zero_point)) * np.float32(params.scale)
 
 
-def choose(values: Values, ranges: Ranges, activate: Activate | None = None) -> QuantParams:
+def choose(
+    values: Values,
+    ranges: Ranges,
+    activate: Activate | None = None,
+    weights: NDArray[np.float32] | None = None,
+) -> QuantParams:
     """Return the quantization of a tensor from samples of it, (samples, channels).
 
     With "mse" the range keeps the values nearest to themselves, or, given `activate`, keeps the
-    activated values nearest.
+    activated values nearest; `weights` say how much an error in each channel counts.
     """
     if ranges == "percentile":
         low, high = np.percentile(values, [_PERCENT, 100.0 - _PERCENT])
@@ -57,9 +62,11 @@ def choose(values: Values, ranges: Ranges, activate: Activate | None = None) -> 
     if ranges == "minmax":
         return params_for(low, high)
     target = values if activate is None else activate(values)
+    if weights is None or not np.any(weights):
+        weights = np.ones(values.shape[1], np.float32)
     return min(
         _candidates(low, high),
-        key=lambda params: _error(values, target, params, activate),
+        key=lambda params: _error(values, target, params, activate, weights),
     )
 
 
@@ -71,13 +78,16 @@ def _candidates(low: float, high: float) -> list[QuantParams]:
 
 
 def _error(
-    values: Values, target: NDArray[Any], params: QuantParams, activate: Activate | None
+    values: Values,
+    target: NDArray[Any],
+    params: QuantParams,
+    activate: Activate | None,
+    weights: NDArray[np.float32],
 ) -> float:
     got = round_trip(values, params)
     if activate is not None:
         got = round_trip(activate(got), after_activation(params, activate))
-    difference = (got - target).ravel()
-    return float(difference @ difference)
+    return float(np.square(got - target).sum(axis=0, dtype=np.float64) @ weights)
 
 
 def after_activation(params: QuantParams, activate: Activate) -> QuantParams:

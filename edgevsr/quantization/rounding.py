@@ -9,10 +9,14 @@ Source: GPTQ, Frantar et al., ICLR 2023, algorithm 1 (from Optimal Brain Surgeon
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgevsr.graph.ir import Node
 
 Matrix = NDArray[np.float64]
 
@@ -36,21 +40,34 @@ def refit(weight: Matrix, bias: Matrix, given: Matrix, target: Matrix) -> tuple[
     return weight + change[:-1].T, bias + change[-1]
 
 
-def choose_scales(weight: Matrix, gram: Matrix, bias_floor: Matrix) -> NDArray[np.float32]:
-    """Return a scale for each row of `weight` (O, K): the clip that costs the output least."""
-    largest = np.maximum(np.abs(weight).max(axis=1) / 127.0, _SMALLEST_SCALE)
-    best = np.full(len(weight), np.inf)
-    scales = np.maximum(largest, bias_floor)
-    for clip in _CLIPS:
-        scale = np.maximum(largest * clip, bias_floor)
-        rounded = np.clip(np.rint(weight / scale[:, None]), -127, 127) * scale[:, None]
-        difference = weight - rounded
-        cost = np.einsum("ok,kl,ol->o", difference, gram, difference, optimize=True)
-        better = cost < best
-        best = np.where(better, cost, best)
-        scales = np.where(better, scale, scales)
+def choose_scales(
+    weights: Sequence[Matrix], grams: Sequence[Matrix] | None, floor: Matrix
+) -> NDArray[np.float32]:
+    """Return one scale for each output channel, from the weights (O, K) of all its phases.
+
+    Given the windows' Gram matrices, it is the clip that costs the output least; without, the one
+    that holds the largest weight. No scale is below `floor`, which an int32 bias needs.
+    """
+    largest = np.max([np.abs(weight).max(axis=1) for weight in weights], axis=0) / 127.0
+    scales = np.maximum(np.maximum(largest, _SMALLEST_SCALE), floor)
+    if grams is not None:
+        best = np.full(len(scales), np.inf)
+        for clip in _CLIPS:
+            scale = np.maximum(np.maximum(largest * clip, _SMALLEST_SCALE), floor)
+            cost = np.zeros(len(scales))
+            for weight, gram in zip(weights, grams, strict=True):
+                difference = weight - nearest(weight, scale) * scale[:, None]
+                cost += np.einsum("ok,ok->o", difference @ gram, difference)
+            better = cost < best
+            best, scales = np.where(better, cost, best), np.where(better, scale, scales)
     chosen: NDArray[np.float32] = scales.astype(np.float32)
     return chosen
+
+
+def nearest(weight: Matrix, scales: NDArray[Any]) -> NDArray[np.int8]:
+    """Return each weight's nearest int8 code, rows at their scales."""
+    codes = np.rint(weight / scales[:, None].astype(np.float64))
+    return np.clip(codes, -127, 127).astype(np.int8)
 
 
 def round_together(weight: Matrix, scales: NDArray[np.float32], gram: Matrix) -> NDArray[np.int8]:
@@ -71,11 +88,53 @@ def round_together(weight: Matrix, scales: NDArray[np.float32], gram: Matrix) ->
     return back.astype(np.int8)
 
 
+@dataclass(frozen=True)
+class Taps:
+    """Which taps of a kernel an output pixel sees, and which input pixel each of them reads.
+
+    `rows` (R, 1) and `columns` (1, C) index the kernel; tap (i, j) reads input pixel
+    (y + row_offsets[i], x + column_offsets[j]).
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    row_offsets: NDArray[np.intp]
+    column_offsets: NDArray[np.intp]
+
+    @property
+    def count(self) -> int:
+        """Number of taps."""
+        return len(self.row_offsets) * len(self.column_offsets)
+
+
+def phase_taps(node: Node) -> list[Taps]:
+    """Return the taps of each output phase: one for a convolution, stride² for a transposed one."""
+    assert node.weight is not None
+    _, height, width, _ = node.weight.shape
+    if node.op == "conv2d":
+        rows, columns = np.arange(height), np.arange(width)
+        offsets = rows - (height - 1) // 2, columns - (width - 1) // 2
+        return [Taps(rows[:, None], columns[None], *offsets)]
+    stride, pad = int(node.attrs["stride"]), int(node.attrs["pad"])
+    phases = []
+    for y in range(stride):
+        for x in range(stride):
+            rows = np.arange((y + pad) % stride, height, stride)
+            columns = np.arange((x + pad) % stride, width, stride)
+            offsets = (y + pad - rows) // stride, (x + pad - columns) // stride
+            phases.append(Taps(rows[:, None], columns[None], *offsets))
+    return phases
+
+
 def windows(
-    frame: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp], height: int, width: int
+    frame: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp], taps: Taps
 ) -> Matrix:
-    """Return the SAME-padded windows (n, height·width·C) of a frame (H, W, C) at some pixels."""
-    top, left = (height - 1) // 2, (width - 1) // 2
-    padded = np.pad(frame, ((top, height - 1 - top), (left, width - 1 - left), (0, 0)))
-    taps = [padded[rows + y, columns + x] for y in range(height) for x in range(width)]
-    return np.concatenate(taps, axis=1).astype(np.float64)
+    """Return what the taps read (n, taps·C) of a frame (H, W, C) at some pixels, zero outside."""
+    reach = int(max(np.abs(taps.row_offsets).max(), np.abs(taps.column_offsets).max()))
+    padded = np.pad(frame, ((reach, reach), (reach, reach), (0, 0)))
+    parts = [
+        padded[rows + dy + reach, columns + dx + reach]
+        for dy in taps.row_offsets
+        for dx in taps.column_offsets
+    ]
+    return np.concatenate(parts, axis=1).astype(np.float64)
