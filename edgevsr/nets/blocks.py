@@ -135,22 +135,35 @@ def subpixel_kernel(kernel: Tensor, stride: int, padding: int) -> Tensor:
     return out.reshape(channels_out * stride * stride, channels_in, width, width)
 
 
-def carry(block: CollapsibleConv | CollapsibleDeconv, taps: Tensor, channels: int) -> None:
-    """Make the first `channels` outputs start as their own input filtered by `taps` (k, k).
+def carry(
+    block: CollapsibleConv | CollapsibleDeconv,
+    taps: Tensor,
+    colours: int,
+    copies: tuple[int, int],
+) -> None:
+    """Make the first outputs start as the mean of the copies of a picture among the inputs.
 
-    One wide channel each carries it, the others start with no say in these outputs.
+    There are `copies` (in, out) of it, `colours` channels each; `taps` (k, k) filter it. One wide
+    channel carries each output, the others start with no say in it. Each copy out has its own
+    offset below an 8-bit step, so that int8 copies round apart and their mean is finer than each.
     """
+    copies_in, copies_out = copies
     with torch.no_grad():
-        block.project.weight[:channels] = 0.0
-        block.project.weight[:, :channels] = 0.0
-        for channel in range(channels):
-            block.project.weight[channel, channel] = 1.0
-            if isinstance(block, CollapsibleDeconv):
-                block.expand.weight[:, channel] = 0.0
-                block.expand.weight[channel, channel] = taps
-            else:
-                block.expand.weight[channel] = 0.0
-                block.expand.weight[channel, channel] = taps
+        assert block.project.bias is not None
+        for copy in range(copies_out):
+            for colour in range(colours):
+                channel = copy * colours + colour
+                block.project.weight[channel] = 0.0
+                block.project.weight[:, channel] = 0.0
+                block.project.weight[channel, channel] = 1.0
+                block.project.bias[channel] = copy / copies_out / 255.0
+                sources = [other * colours + colour for other in range(copies_in)]
+                if isinstance(block, CollapsibleDeconv):
+                    block.expand.weight[:, channel] = 0.0
+                    block.expand.weight[sources, channel] = taps / copies_in
+                else:
+                    block.expand.weight[channel] = 0.0
+                    block.expand.weight[channel, sources] = taps / copies_in
 
 
 def _centre_identity(kernel: Tensor) -> Tensor:

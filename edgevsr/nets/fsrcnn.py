@@ -14,6 +14,8 @@ from edgevsr.spec import NetSpec
 
 T = TypeVar("T")
 
+_COPIES = 4
+
 
 class Fsrcnn(Net):
     """FSRCNN(d, s, m), every convolution a collapsible block.
@@ -38,21 +40,24 @@ class Fsrcnn(Net):
         self._start_as_interpolation()
 
     def _start_as_interpolation(self) -> None:
-        """Let the first channels carry the frame to a bilinear upscale.
+        """Let a few channels carry the frame to a bilinear upscale.
 
         With no image residual, the network would spend thousands of steps on learning the picture
-        itself before it could learn its detail.
+        itself before it could learn its detail; and in int8 a picture carried by one channel
+        would lose more to rounding than the detail brings.
         """
-        channels, scale = self.spec.channels, self.spec.scale
-        for block in (self.extract, self.shrink, *self.maps, self.grow):
+        colours, scale = self.spec.channels, self.spec.scale
+        copies = max(1, min(_COPIES, self.spec.options["num_shrink"] // (2 * colours)))
+        blocks = [self.extract, self.shrink, *self.maps, self.grow]
+        for index, block in enumerate(blocks):
             assert isinstance(block, CollapsibleConv)
             size = block.expand.weight.shape[-1]
             taps = torch.zeros(size, size)
             taps[size // 2, size // 2] = 1.0
-            carry(block, taps, channels)
+            carry(block, taps, colours, (copies if index else 1, copies))
         distance = (torch.arange(9) - self.deconv.padding + 0.5) / scale - 0.5
         tent = torch.clamp(1.0 - distance.abs(), min=0.0)
-        carry(self.deconv, torch.outer(tent, tent), channels)
+        carry(self.deconv, torch.outer(tent, tent), colours, (copies, 1))
 
     def describe(self, ops: Ops[T], frame: T) -> T:
         """Return the SR of `frame`, built of `ops`."""
