@@ -94,7 +94,7 @@ def activation_table(node: Node, source: QuantParams, target: QuantParams) -> Co
         return saturate(rescale(centred_codes(), source, target), low, high)
     if node.op == "leaky_relu":
         slope = np.float32(source.scale) * np.float32(node.attrs["slope"])
-        negative = multiply(centred, quantize_multiplier(slope / np.float32(target.scale)))
+        negative = _multiply_signed(centred, float(slope / np.float32(target.scale)))
         identity = np.where(centred >= 0, identity, negative)
     if node.op == "prelu":
         assert node.weight is not None, node.name
@@ -104,6 +104,13 @@ def activation_table(node: Node, source: QuantParams, target: QuantParams) -> Co
         negative = multiply(centred * node.weight.reshape(1, -1).astype(np.int64), by)
         identity = np.where(centred >= 0, identity, negative)
     return saturate(identity + target.zero_point, low, high)
+
+
+def _multiply_signed(values: Array, real: float) -> Array:
+    """Return values × real; ties of a negative factor fall as those of its negated product."""
+    if real < 0:
+        return -multiply(values, quantize_multiplier(-real))
+    return multiply(values, quantize_multiplier(real))
 
 
 def centred_codes() -> Codes:
