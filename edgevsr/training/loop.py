@@ -72,7 +72,7 @@ class Trainer:
         from accelerate import Accelerator
 
         cuda = torch.cuda.is_available()
-        self.accelerator = Accelerator(mixed_precision="bf16" if cuda else "no")
+        self.accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no")
         self.config, self.run = config, run
         self.main = self.accelerator.is_main_process
         self.seconds, self.step = 0.0, 0
@@ -237,7 +237,8 @@ class Trainer:
                 f"{self.accelerator.num_processes}; resume with as many"
             )
         load_weights(net, _part(tensors, "net."), path)
-        self.average = _part(tensors, "ema.")
+        averages = _part(tensors, "ema.")
+        self.average = {name: averages[name] for name in self.average}
         self.step, self.seconds = int(info["step"]), float(info["seconds"])
         for name, value in net.named_parameters():
             state = {

@@ -136,7 +136,7 @@ def card_quality(card: Mapping[str, Any], quantized: bool) -> float | None:
     sets = card.get("psnr_y_db")
     if not isinstance(sets, Mapping):
         return None
-    forms = ("int8",) if quantized else ("float_8bit", "float")
+    forms = ("int8",) if quantized else ("8bit", "float")
     for name in (*QUALITY_SETS, *sorted(sets)):
         values = sets.get(name)
         for form in forms:

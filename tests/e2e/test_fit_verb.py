@@ -124,8 +124,8 @@ def test_wrong_use() -> None:
 @pytest.mark.parametrize(
     ("psnr", "quantized_net", "expected"),
     [
-        ({"Set14": {"float": 33.0, "float_8bit": 32.9, "int8": 32.8}}, True, 32.8),
-        ({"Set14": {"float": 33.0, "float_8bit": 32.9, "int8": 32.8}}, False, 32.9),
+        ({"Set14": {"float": 33.0, "8bit": 32.9, "int8": 32.8}}, True, 32.8),
+        ({"Set14": {"float": 33.0, "8bit": 32.9, "int8": 32.8}}, False, 32.9),
         ({"Set14": {"float": 33.0}}, False, 33.0),
         ({"Set14": {"float": 33.0}}, True, None),
         ({"Set5": {"int8": 37.0}, "B100": {"int8": 31.0}}, True, 37.0),

@@ -1,0 +1,166 @@
+"""Wide and narrow networks are the same function, borders and biases included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgevsr.collapsing import collapse_net, narrow_graph, wide_params
+from edgevsr.errors import CollapseError
+from edgevsr.exporters.onnx import onnx_bytes
+from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv
+from edgevsr.nets.ops import Net
+from edgevsr.nets.registry import NETS, build, net_spec
+from edgevsr.spec import ACTIVATIONS, SCALES
+
+BOUND = 1e-5
+
+
+def random_net(name: str, scale: int, activation: str, seed: int, expansion: int = 24) -> Net:
+    """A network whose biases and slopes are anything but zero."""
+    torch.manual_seed(seed)
+    net = build(replace(net_spec(name, scale, activation), expansion=expansion))  # type: ignore[arg-type]
+    with torch.no_grad():
+        for key, value in net.named_parameters():
+            if key.endswith("bias"):
+                value.normal_(std=0.1)
+            elif key.endswith("project.weight"):
+                value += 0.02 * torch.randn_like(value)
+            elif "acts" in key:
+                value.uniform_(-0.3, 0.5)
+    return net
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kernel=st.sampled_from([1, 3, 5, 7]),
+    channels_in=st.integers(1, 8),
+    channels_out=st.integers(1, 8),
+    expansion=st.integers(1, 32),
+    residual=st.booleans(),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    seed=st.integers(0, 2**31),
+)
+def test_a_block_collapses_exactly(
+    kernel: int,
+    channels_in: int,
+    channels_out: int,
+    expansion: int,
+    residual: bool,
+    size: tuple[int, int],
+    seed: int,
+) -> None:
+    torch.manual_seed(seed)
+    channels_out = channels_in if residual else channels_out
+    block = CollapsibleConv(channels_in, channels_out, kernel, expansion, residual).double()
+    for bias in (block.expand.bias, block.project.bias):
+        torch.nn.init.normal_(bias)  # type: ignore[arg-type]
+    x = torch.randn(2, channels_in, *size, dtype=torch.float64)
+    with torch.no_grad():
+        narrow = block(x)
+        block.form = "expanded"
+        torch.testing.assert_close(narrow, block(x), rtol=0, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    stride=st.sampled_from([2, 3, 4]),
+    kernel=st.sampled_from([5, 7, 9]),
+    channels=st.tuples(st.integers(1, 5), st.integers(1, 3)),
+    size=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    seed=st.integers(0, 2**31),
+)
+def test_a_deconvolution_collapses_to_its_subpixel_form(
+    stride: int, kernel: int, channels: tuple[int, int], size: tuple[int, int], seed: int
+) -> None:
+    torch.manual_seed(seed)
+    block = CollapsibleDeconv(*channels, kernel, stride, expansion=8).double()
+    for bias in (block.expand.bias, block.project.bias):
+        torch.nn.init.normal_(bias)  # type: ignore[arg-type]
+    x = torch.randn(1, channels[0], *size, dtype=torch.float64)
+    with torch.no_grad():
+        narrow = block(x)
+        block.form = "expanded"
+        torch.testing.assert_close(narrow, block(x), rtol=0, atol=1e-12)
+    assert narrow.shape[2:] == (size[0] * stride, size[1] * stride)
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_listed_net_collapses_within_the_bound(name: str, scale: int) -> None:
+    collapsed = collapse_net(random_net(name, scale, "leaky", seed=scale, expansion=64))
+    assert 0 < collapsed.max_abs_err <= BOUND
+    assert collapsed.params_narrow == collapsed.graph.params < collapsed.params_wide
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", ["sesr-m3", "sesr-m3-rgb", "fsrcnn-s"])
+def test_onnxruntime_gives_the_wide_networks_output(name: str, activation: str) -> None:
+    net = random_net(name, 2, activation, seed=7)
+    frame = torch.rand(1, net.spec.channels, 13, 18)
+    with torch.no_grad():
+        expected = net.set_form("expanded")(frame).numpy()
+    session = onnxruntime.InferenceSession(onnx_bytes(narrow_graph(net)))
+    (got,) = session.run(None, {session.get_inputs()[0].name: frame.numpy()})
+    np.testing.assert_allclose(got, expected, rtol=0, atol=BOUND)
+
+
+def test_gradients_reach_every_wide_weight_through_the_narrow_form() -> None:
+    for name in ("sesr-m3", "fsrcnn-s"):
+        net = random_net(name, 2, "leaky", seed=3)
+        net(torch.rand(1, 1, 12, 12)).square().mean().backward()
+        assert all(float(value.grad.abs().max()) > 0 for value in net.parameters())  # type: ignore[union-attr]
+
+
+def test_collapse_leaves_the_wide_network_as_it_was() -> None:
+    net = random_net("sesr-m3", 2, "prelu", seed=1)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    collapse_net(net)
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+    assert all(
+        module.form == "collapsed"
+        for module in net.modules()
+        if isinstance(module, CollapsibleConv)
+    )
+
+
+def test_golden_weights_and_macs() -> None:
+    """SESR-M5 ×2: 13,520 narrow weights; 41.775 GMAC wide for 32 patches of 64×64, 1.772 narrow."""
+    net = build(net_spec("sesr-m5", 2))
+    pixels = 32 * 64 * 64
+    assert narrow_graph(net).params == 13_520
+    assert round(wide_params(net) * pixels / 1e9, 3) == 41.775
+    assert round(13_520 * pixels / 1e9, 3) == 1.772
+    assert narrow_graph(build(net_spec("fsrcnn", 2))).params == 12_464
+    assert narrow_graph(build(net_spec("fsrcnn-s", 2))).params == 3_937
+
+
+def _not_a_number(net: Net) -> None:
+    with torch.no_grad():
+        next(net.parameters())[0] = torch.nan
+
+
+def _another_function(net: Net) -> None:
+    """Make weights so large that float32 cannot hold the output to 1e-5."""
+    with torch.no_grad():
+        for value in net.parameters():
+            value *= 30.0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"), [(_not_a_number, "not finite"), (_another_function, "differ by")]
+)
+def test_what_is_not_the_same_function_is_refused(
+    spoil: Callable[[Net], None], message: str
+) -> None:
+    net = random_net("sesr-m3", 2, "leaky", seed=0)
+    spoil(net)
+    with pytest.raises(CollapseError, match=message):
+        collapse_net(net)
