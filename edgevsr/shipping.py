@@ -1,0 +1,183 @@
+"""From a finished run to a shipped network: the files of `edgevsr/zoo/` and their cards.
+
+    python -m edgevsr.shipping RUN --sets FOLDER [--wide]
+
+Collapses and quantizes the run on the shipped calibration frames, reads each test set once, and
+writes NAME.onnx, NAME-w8a8.onnx and, with --wide, NAME-wide.safetensors, each with NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgevsr.cli import guarded
+from edgevsr.collapsing import CollapsedNet, collapse_checkpoint
+from edgevsr.errors import DataError, SourceError
+from edgevsr.evaluation import Evaluation, LrY, Picture, evaluate_model, read_pictures
+from edgevsr.exporters.onnx import onnx_bytes
+from edgevsr.files import write_bytes, write_json
+from edgevsr.graph.ir import Graph
+from edgevsr.nets.checkpoint import load_net, save_net
+from edgevsr.quantization.calibration import load_calibration
+from edgevsr.quantization.ptq import quantize_graph
+from edgevsr.runtime.model import SrModel
+from edgevsr.training.config import TrainConfig
+from edgevsr.training.loop import CHECKPOINT, CONFIG
+from edgevsr.zoo import calibration_frames
+
+ZOO = Path(__file__).parent / "zoo"
+_TRAINING_DATA = ZOO / "training_data.json"
+
+
+def ship(run: Path, sets: Sequence[Path], wide: bool, folder: Path = ZOO) -> list[str]:
+    """Write a finished run's networks and cards into `folder` and return their names.
+
+    Raises:
+        SourceError: the run is damaged or has not reached its last step.
+        DataError: a test set holds no picture.
+    """
+    config, training = _training(run)
+    net, _ = load_net(run / CHECKPOINT)
+    name = f"{config.spec.name}-x{config.spec.scale}"
+    checkpoint = folder / f"{name}-wide.safetensors"
+    save_net(checkpoint, net, config.spec, {"training": training})
+    try:
+        collapsed = collapse_checkpoint(
+            checkpoint, lambda channels: load_calibration(calibration_frames(), channels, limit=4)
+        )
+    finally:
+        if not wide:
+            checkpoint.unlink()
+    int8 = quantize_graph(
+        collapsed.graph, load_calibration(calibration_frames(), collapsed.graph.channels)
+    )
+    scores = _scores(collapsed.graph, int8, sets, config.spec.scale)
+    common = _common(config, collapsed, training)
+    forms = {"narrow": name, "w8a8": f"{name}-w8a8"} | ({"wide": f"{name}-wide"} if wide else {})
+    for form, form_name in forms.items():
+        columns = ("int8",) if form == "w8a8" else ("float", "8bit")
+        params = collapsed.params_wide if form == "wide" else collapsed.params_narrow
+        card = {
+            "name": form_name,
+            "form": form,
+            "params": params,
+            **common,
+            "psnr_y_db": _table(scores, columns, "psnr_y_db", 3),
+            "ssim_y": _table(scores, columns, "ssim_y", 4),
+        }
+        write_json(folder / f"{form_name}.json", card, force=True)
+    write_bytes(folder / f"{name}.onnx", onnx_bytes(collapsed.graph), force=True)
+    write_bytes(folder / f"{name}-w8a8.onnx", onnx_bytes(int8), force=True)
+    return list(forms.values())
+
+
+def _training(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
+    """Return the run's config and what a card says of its training."""
+    try:
+        config = TrainConfig.from_json(json.loads((run / CONFIG).read_text("utf-8")))
+        with (run / "log.csv").open(newline="") as file:
+            last = list(csv.DictReader(file))[-1]
+    except (OSError, ValueError, IndexError) as error:
+        raise SourceError(f"{run}: is not a run folder of edgevsr train ({error})") from error
+    if int(last["step"]) != config.steps:
+        raise SourceError(f"{run}: is at step {last['step']} of {config.steps}; finish it first")
+    return config, {
+        "command": _command(config),
+        "data": json.loads(_TRAINING_DATA.read_text("utf-8")),
+        "steps": config.steps,
+        "seed": config.seed,
+        "hours": round(float(last["seconds"]) / 3600, 2),
+        "machine": f"{platform.machine()} CPU",
+        "held_out_psnr_y_db": round(float(last["val_psnr_y_db"]), 3),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _command(config: TrainConfig) -> str:
+    """Return the command that trains this again; options at their defaults are left out."""
+    spec = config.spec
+    words = ["edgevsr", "train", spec.name, "--scale", str(spec.scale)]
+    words += ["--data", *(Path(path).name for path in config.data)]
+    words += ["--out", f"{spec.name}-x{spec.scale}"]
+    plain = TrainConfig(spec=spec, data=config.data)
+    for option in ("steps", "batch", "patch", "lr", "degradation", "form", "seed", "every"):
+        value = getattr(config, option)
+        if value != getattr(plain, option) or option in ("steps", "seed"):
+            words += [f"--{option}", str(value)]
+    if config.init:
+        words += ["--init", Path(config.init).name]
+    return shlex.join(words)
+
+
+def _common(
+    config: TrainConfig, collapsed: CollapsedNet, training: dict[str, Any]
+) -> dict[str, Any]:
+    spec = config.spec
+    return {
+        "net": spec.name,
+        "scale": spec.scale,
+        "colour": spec.colour,
+        "activation": spec.activation,
+        "recurrent": False,
+        "max_abs_err": collapsed.max_abs_err,
+        "training": training,
+    }
+
+
+def _scores(
+    graph: Graph, int8: Graph, sets: Sequence[Path], scale: int
+) -> dict[str, dict[str, Evaluation]]:
+    """Return, for each test set, the scores of "float", "8bit" and "int8"."""
+    forms: tuple[tuple[str, SrModel, LrY], ...] = (
+        ("float", SrModel.open(graph), "float"),
+        ("8bit", SrModel.open(graph), "8bit"),
+        ("int8", SrModel.open(int8), "8bit"),
+    )
+    scores: dict[str, dict[str, Evaluation]] = {}
+    for folder in sets:
+        pictures: list[Picture] = list(read_pictures(folder, scale))
+        name = folder.name.removesuffix("_jpg")
+        scores[name] = {form: evaluate_model(model, pictures, y) for form, model, y in forms}
+        figures = {form: f"{score.psnr_y_db:.3f}" for form, score in scores[name].items()}
+        print(name, figures, file=sys.stderr)
+    return scores
+
+
+def _table(
+    scores: dict[str, dict[str, Evaluation]], columns: Sequence[str], figure: str, digits: int
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {form: round(getattr(forms[form], figure), digits) for form in columns}
+        for name, forms in scores.items()
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m edgevsr.shipping", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--sets", type=Path, nargs="+", required=True, metavar="FOLDER")
+    parser.add_argument("--wide", action="store_true", help="ship the wide network too")
+    arguments = parser.parse_args(argv)
+
+    def act() -> int:
+        missing = [str(path) for path in arguments.sets if not path.is_dir()]
+        if missing:
+            raise DataError(f"{', '.join(missing)}: no such test set")
+        print("\n".join(ship(arguments.run, arguments.sets, arguments.wide)))
+        return 0
+
+    return guarded(act)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
