@@ -1,0 +1,103 @@
+"""A finished run becomes shipped files whose cards say what was measured on them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgevsr.errors import SourceError
+from edgevsr.shipping import main, ship
+from edgevsr.sources import open_source
+from edgevsr.verbs.evaluate import evaluate
+from edgevsr.verbs.train import train
+from edgevsr.zoo import zoo_names, zoo_path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two steps on twelve small pictures, and a test set beside it."""
+    folder = tmp_path_factory.mktemp("shipping")
+    rng = np.random.default_rng(0)
+    for name, count in (("photos", 12), ("Set2", 2)):
+        (folder / name).mkdir()
+        for index in range(count):
+            coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8))
+            coarse.resize((96, 72)).save(folder / name / f"{index}.png")
+    train(
+        "sesr-m3",
+        scale=2,
+        data=folder / "photos",
+        out=folder / "run",
+        steps=2,
+        every=1,
+        batch=1,
+        patch=12,
+        threads=1,
+        cache=folder / "cache",
+    )
+    return folder / "run"
+
+
+def test_cards_hold_what_evaluate_measures(run: Path, tmp_path: Path) -> None:
+    sets = [run.parent / "Set2"]
+    assert ship(run, sets, wide=True, folder=tmp_path) == [
+        "sesr-m3-x2",
+        "sesr-m3-x2-w8a8",
+        "sesr-m3-x2-wide",
+    ]
+    for name, column, lr_y in (
+        ("sesr-m3-x2", "float", "float"),
+        ("sesr-m3-x2", "8bit", "8bit"),
+        ("sesr-m3-x2-w8a8", "int8", "8bit"),
+    ):
+        card = json.loads((tmp_path / f"{name}.json").read_text())
+        measured = evaluate(tmp_path / f"{name}.onnx", data=sets[0], lr_y=lr_y)  # type: ignore[arg-type]
+        assert card["psnr_y_db"]["Set2"][column] == round(measured.to_json()["psnr_y_db"], 3)
+        assert card["training"]["steps"] == 2
+        assert "--steps 2" in card["training"]["command"]
+    assert open_source(tmp_path / "sesr-m3-x2-wide.safetensors").kind == "trained"
+    assert open_source(tmp_path / "sesr-m3-x2-w8a8.onnx").kind == "quantized"
+
+
+def test_a_run_that_is_not_finished_is_not_shipped(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    for name in ("run.json", "checkpoint.safetensors"):
+        (half / name).write_bytes((run / name).read_bytes())
+    log = (run / "log.csv").read_text().splitlines()
+    (half / "log.csv").write_text("\n".join(log[:-1]) + "\n")
+    with pytest.raises(SourceError, match="step 1 of 2"):
+        ship(half, [run.parent / "Set2"], wide=False, folder=tmp_path)
+    assert main([str(half), "--sets", str(tmp_path / "absent")]) == 2
+    assert "no such test set" in capsys.readouterr().err
+    assert not list(tmp_path.glob("sesr-*"))
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_every_shipped_card_fits_its_file(name: str) -> None:
+    card = json.loads(zoo_path(name).with_suffix(".json").read_text())
+    stage = open_source(name)
+    assert card["name"] == name
+    assert (
+        stage.kind == {"wide": "trained", "narrow": "collapsed", "w8a8": "quantized"}[card["form"]]
+    )
+    assert card["training"]["data"]
+    if card["form"] != "wide":
+        assert stage.graph.params == card["params"]
+        assert (stage.graph.scale, stage.graph.meta["net"]) == (card["scale"], card["net"])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", [name for name in zoo_names() if not name.endswith("-wide")])
+def test_a_card_can_be_measured_again(name: str, shared: Path) -> None:
+    card = json.loads(zoo_path(name).with_suffix(".json").read_text())
+    row = card["psnr_y_db"]["Set5"]
+    column = "int8" if card["form"] == "w8a8" else "8bit"
+    measured = evaluate(name, data=shared / "data" / "test" / "Set5").to_json()
+    assert measured["psnr_y_db"] == pytest.approx(row[column], abs=0.005)
