@@ -30,6 +30,7 @@ from edgevsr.nets.checkpoint import load_net, save_net
 from edgevsr.quantization.calibration import load_calibration
 from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.runtime.model import SrModel
+from edgevsr.spec import NetSpec
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.loop import CHECKPOINT, CONFIG
 from edgevsr.zoo import calibration_frames
@@ -81,33 +82,48 @@ def ship(run: Path, sets: Sequence[Path], wide: bool, folder: Path = ZOO) -> lis
 
 
 def _training(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
-    """Return the run's config and what a card says of its training."""
+    """Return the run's config and what a card says of its training, runs it started from too."""
+    chain = _chain(run)
+    config, last = chain[-1][1:]
+    data = json.loads(_TRAINING_DATA.read_text("utf-8"))
+    if int(last["step"]) != config.steps:
+        raise SourceError(f"{run}: is at step {last['step']} of {config.steps}; finish it first")
+    return config, {
+        "command": " && ".join(_command(folder, its_config) for folder, its_config, _ in chain),
+        "data": data,
+        "licences": sorted({row["licence"] for row in data}),
+        "steps": sum(its_config.steps for _, its_config, _ in chain),
+        "seed": config.seed,
+        "hours": round(sum(float(row["seconds"]) for *_, row in chain) / 3600, 2),
+        "machine": f"{platform.machine()} CPU, one thread",
+        "held_out_psnr_y_db": round(float(last["val_psnr_y_db"]), 3),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _chain(run: Path) -> list[tuple[Path, TrainConfig, dict[str, str]]]:
+    """Return folder, config and last log row of a run and of those it was started from, in order.
+
+    Raises:
+        SourceError: a folder is not a run.
+    """
     try:
         config = TrainConfig.from_json(json.loads((run / CONFIG).read_text("utf-8")))
         with (run / "log.csv").open(newline="") as file:
             last = list(csv.DictReader(file))[-1]
     except (OSError, ValueError, IndexError) as error:
         raise SourceError(f"{run}: is not a run folder of edgevsr train ({error})") from error
-    if int(last["step"]) != config.steps:
-        raise SourceError(f"{run}: is at step {last['step']} of {config.steps}; finish it first")
-    return config, {
-        "command": _command(config),
-        "data": json.loads(_TRAINING_DATA.read_text("utf-8")),
-        "steps": config.steps,
-        "seed": config.seed,
-        "hours": round(float(last["seconds"]) / 3600, 2),
-        "machine": f"{platform.machine()} CPU",
-        "held_out_psnr_y_db": round(float(last["val_psnr_y_db"]), 3),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+    before = _chain(Path(config.init)) if config.init else []
+    return [*before, (run, config, last)]
 
 
-def _command(config: TrainConfig) -> str:
+def _command(run: Path, config: TrainConfig) -> str:
     """Return the command that trains this again; options at their defaults are left out."""
     spec = config.spec
     words = ["edgevsr", "train", spec.name, "--scale", str(spec.scale)]
-    words += ["--data", *(Path(path).name for path in config.data)]
-    words += ["--out", f"{spec.name}-x{spec.scale}"]
+    words += ["--data", *(Path(path).name for path in config.data), "--out", run.name]
+    if spec.activation != NetSpec.activation:
+        words += ["--activation", spec.activation]
     plain = TrainConfig(spec=spec, data=config.data)
     for option in ("steps", "batch", "patch", "lr", "degradation", "form", "seed", "every"):
         value = getattr(config, option)
