@@ -19,16 +19,17 @@ def check_output(path: Path, force: bool) -> None:
     """Refuse an output that exists (unless `force`) or whose folder cannot be made.
 
     Raises:
-        OutputError: the path exists, is a folder, or its parent is not a folder.
+        OutputError: the path exists, is not a regular file, or is below one.
     """
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give -o a file name")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is not a regular file; give a file name")
     if path.exists() and not force:
         raise OutputError(f"{path}: exists already; add --force to replace it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path.parent}: cannot make this folder ({error.strerror})") from error
+    above = next((folder for folder in path.parents if folder.exists()), None)
+    if above is not None and not above.is_dir():
+        raise OutputError(f"{path.parent}: cannot make this folder ({above} is a file)")
 
 
 @contextlib.contextmanager
@@ -39,6 +40,10 @@ def atomic_path(path: Path, force: bool = False) -> Iterator[Path]:
         OutputError: the output exists, or the disk is full or not writable.
     """
     check_output(path, force)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot make this folder ({error.strerror})") from error
     try:
         handle, name = tempfile.mkstemp(
             prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent

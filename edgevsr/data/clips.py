@@ -30,11 +30,10 @@ def read_frames(path: Path, every: int = 1) -> Iterator[NDArray[np.uint8]]:
     Raises:
         DataError: the file is not a video, is damaged, or holds no frame.
     """
-    import av
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path)) as container:
+        with _open(path) as container:
             if not container.streams.video:
                 raise DataError(f"{path}: holds no video stream")
             count = 0
@@ -45,6 +44,13 @@ def read_frames(path: Path, every: int = 1) -> Iterator[NDArray[np.uint8]]:
                 raise DataError(f"{path}: holds no video frame")
     except (FFmpegError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a video ({error})") from error
+
+
+def _open(path: Path) -> Any:
+    """Open a local file; what it names elsewhere (a playlist may) is not followed."""
+    import av
+
+    return av.open(f"file:{path}", options={"protocol_whitelist": "file"})
 
 
 def _to_rgb(frame: Any) -> NDArray[np.uint8]:
@@ -70,11 +76,10 @@ def bits_per_pixel(path: Path) -> float:
     Raises:
         DataError: the file is not a video.
     """
-    import av
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path)) as container:
+        with _open(path) as container:
             if not container.streams.video:
                 raise DataError(f"{path}: holds no video stream")
             stream = container.streams.video[0]

@@ -48,6 +48,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        raise SourceError(f"{path}: no such checkpoint; expected one of: edgevsr train")
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise SourceError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, not a checkpoint")

@@ -11,7 +11,7 @@ from edgevsr.errors import BudgetError, SpecError
 from edgevsr.profiling.devices import Device, load_device
 from edgevsr.profiling.roofline import estimate, require_bandwidth
 from edgevsr.sources import ZooEntry, list_zoo, open_source
-from edgevsr.spec import SCALES
+from edgevsr.spec import SCALES, parse_size
 
 #: Quality is compared on the first of these sets that a card has.
 QUALITY_SETS = ("Set14", "Set5", "B100")
@@ -72,15 +72,15 @@ class FitResult:
 def fit(
     *,
     device: str,
-    size: tuple[int, int],
+    size: tuple[int, int] | str,
     scale: int,
     fps: float,
     dram_gb_s: float | None = None,
 ) -> FitResult:
     """List the shipped networks of `scale` whose estimate on `device` reaches `fps`.
 
-    `size` is the LR frame's (width, height); `dram_gb_s` (10⁹ bytes a second) takes the place of
-    the profile's bandwidth.
+    `size` is the LR frame's (width, height) or WIDTHxHEIGHT; `dram_gb_s` (10⁹ bytes a second)
+    takes the place of the profile's bandwidth.
 
     Raises:
         SpecError: a scale or frame rate that does not exist.
@@ -90,6 +90,8 @@ def fit(
         raise SpecError(f"--scale {scale}: expected one of {', '.join(map(str, SCALES))}")
     if not 0 < fps < math.inf:
         raise SpecError(f"--fps {fps:g}: expected a positive number of frames a second")
+    if isinstance(size, str):
+        size = parse_size(size)
     found = load_device(device)
     require_bandwidth(found, dram_gb_s)
     fits: list[Fit] = []

@@ -15,7 +15,7 @@ from edgevsr.profiling.counts import (
     TRAFFIC_ASSUMPTION,
     count_graph,
 )
-from edgevsr.spec import DEFAULT_SIZE
+from edgevsr.spec import DEFAULT_SIZE, parse_size
 
 if TYPE_CHECKING:
     from edgevsr.sources import Stage
@@ -112,7 +112,7 @@ class ProfileReport:
 def profile(
     source: str | Path,
     *,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | str | None = None,
     device: str | None = None,
     on: str | None = None,
     fps: float | None = None,
@@ -122,9 +122,10 @@ def profile(
 ) -> ProfileReport:
     """Count what a network costs; with `device` estimate its speed, with `on="host"` measure it.
 
-    `size` is the LR frame's (width, height), by default the source's own, else 640x360. `fps` is
-    the target that `met` answers. `threads` and `runtime` ("litert" or "onnxruntime") go with
-    `on`, `dram_gb_s` (10⁹ bytes a second, in place of the profile's) with `device`.
+    `size` is the LR frame's (width, height) or WIDTHxHEIGHT, by default the source's own,
+    else 640x360. `fps` is the target that `met` answers. `threads` and `runtime` ("litert" or
+    "onnxruntime") go with `on`, `dram_gb_s` (10⁹ bytes a second, in place of the profile's) with
+    `device`.
 
     Raises:
         SourceError: the source cannot be opened.
@@ -135,6 +136,8 @@ def profile(
     _check_options(device, on, fps, threads, runtime, dram_gb_s)
     from edgevsr.sources import open_source
 
+    if isinstance(size, str):
+        size = parse_size(size)
     stage = open_source(source)
     report = replace(_static(stage, size), target_fps=fps)
     if device is not None:

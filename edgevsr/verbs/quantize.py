@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgevsr.errors import QuantizeError
-from edgevsr.evaluation import Evaluation, ImageScore, evaluate_model, read_pictures
+from edgevsr.evaluation import (
+    Evaluation,
+    ImageScore,
+    evaluate_model,
+    list_picture_files,
+    read_pictures,
+)
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.files import check_output, write_bytes
 from edgevsr.graph.ir import Graph
@@ -81,6 +88,8 @@ def quantize(
     """
     if max_drop is not None and data is None:
         raise QuantizeError("--max-drop needs --data, a folder of HR images to measure the drop on")
+    if max_drop is not None and not math.isfinite(max_drop):
+        raise QuantizeError(f"--max-drop {max_drop:g}: expected a number of dB")
     for name, value, known in (("ranges", ranges, RANGES), ("rounding", rounding, ROUNDINGS)):
         if value not in known:
             raise QuantizeError(f"--{name} {value}: expected one of {', '.join(known)}")
@@ -89,6 +98,8 @@ def quantize(
     if path.suffix != ".onnx":
         raise QuantizeError(f"{path}: the int8 network is an .onnx file; give -o NAME.onnx")
     check_output(path, force)
+    if data is not None:
+        list_picture_files(Path(data))
     graph = stage.graph
     frames = load_calibration(Path(calib), graph.channels)
     int8 = quantize_graph(graph, frames, Scheme(ranges, rounding, bias_correction))

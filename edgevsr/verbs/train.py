@@ -10,6 +10,7 @@ from typing import Any
 from edgevsr.errors import SpecError, missing_extra
 from edgevsr.nets.registry import NETS, net_spec
 from edgevsr.spec import Activation, Colour, NetSpec
+from edgevsr.zoo import zoo_names, zoo_path
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def train(
             "lr": lr,
             "degradation": degradation,
             "form": form,
-            "init": None if init is None else str(init),
+            "init": None if init is None else _start(init),
             "seed": seed,
             "every": every,
         }
@@ -110,6 +111,13 @@ def train(
         steps_per_second=result.steps_per_second,
         seconds=result.seconds,
     )
+
+
+def _start(init: str | Path) -> str:
+    """Return the path of what to start from: a run, a checkpoint, or a shipped wide network."""
+    if not Path(init).exists() and str(init) in zoo_names():
+        return str(zoo_path(str(init)))
+    return str(init)
 
 
 def _spec(net: str, scale: int, activation: Activation, colour: Colour | None) -> NetSpec:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevsr.errors import SpecError
+from edgevsr.data.images import is_image as is_other_image
+from edgevsr.errors import DataError, SpecError
 from edgevsr.files import check_output
 from edgevsr.video.images import (
     IMAGE_SUFFIXES,
@@ -101,6 +102,11 @@ def _check_options(
     for name, value in (("--threads", threads), ("--tile", tile)):
         if value is not None and value < 1:
             raise SpecError(f"{name} {value}: expected 1 or more")
+    if not is_image(source) and is_other_image(source):
+        raise DataError(
+            f"{source}: is an image of a kind not read here; convert it to one of "
+            f"{', '.join(IMAGE_SUFFIXES)}"
+        )
     if is_image(source):
         if not is_image(target):
             raise SpecError(

@@ -19,6 +19,7 @@ from edgevsr.video.planes import (
     read_planes,
     write_plane,
 )
+from edgevsr.video.source import side_data
 
 SuperResolve = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
@@ -199,7 +200,7 @@ def _has_carried_data(source: Any) -> bool:
         tiny = source.reformat(16, 16, "gray", interpolation="POINT", threads=1)
     except FFmpegError:
         return False
-    return any(data.type.name in _CARRIED for data in tiny.side_data)
+    return any(data.type.name in _CARRIED for data in side_data(tiny))
 
 
 def _stamp(frame: Any, tags: ColourTags) -> None:

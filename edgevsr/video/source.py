@@ -179,8 +179,9 @@ class _Clock:
         if not packet.size:
             return
         self.packets += 1
-        if packet.pts is not None:
-            ticks = packet.pts + (packet.duration or 0)
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is not None:
+            ticks = time + (packet.duration or 0)
             self.end = max(self.end, float(ticks * self.source.time_base))
 
     def stamp(self, frame: Any) -> int:
@@ -202,7 +203,7 @@ class _Clock:
                 f"{path}: the video ends at {self.end:.1f} s of {told:.1f} s: the file is cut "
                 "short; copy it again, or cut it cleanly to what is there"
             )
-        expected = self.source.video.frames
+        expected = 0 if _counts_gaps(self.source) else self.source.video.frames
         if expected and self.packets < expected:
             raise DataError(
                 f"{path}: holds {self.packets} of {expected} frames: the file is cut short; copy "
@@ -212,6 +213,8 @@ class _Clock:
 
 def _told_end(source: VideoSource) -> float | None:
     """Return where the container itself says that the video ends, in seconds."""
+    if _counts_gaps(source):
+        return float(source.video.frames * source.time_base) or None
     if "matroska" not in source.container.format.name:
         return None
     match = re.fullmatch(
@@ -220,6 +223,11 @@ def _told_end(source: VideoSource) -> float | None:
     if match is None:
         return None
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+
+
+def _counts_gaps(source: VideoSource) -> bool:
+    """Whether the container's count of frames includes those that were left out."""
+    return bool(source.container.format.name == "avi")
 
 
 @contextlib.contextmanager
@@ -279,10 +287,18 @@ def _first_frame(path: Path, container: Any, video: Any) -> Any:
 
 
 def _display_matrix(frame: Any) -> tuple[int, ...] | None:
-    for data in frame.side_data:
+    for data in side_data(frame):
         if data.type.name == "DISPLAYMATRIX":
             return tuple(int(value) for value in np.frombuffer(bytes(data), np.int32))
     return None
+
+
+def side_data(frame: Any) -> list[Any]:
+    """Return a frame's side data, or none where PyAV has no name for a kind among them."""
+    try:
+        return list(frame.side_data)
+    except ValueError:
+        return []
 
 
 def _siting(container: Any, video: Any) -> Siting:

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from edgevsr import cli
 from tests.e2e.conftest import make_clip
@@ -230,6 +231,13 @@ def test_an_image_of_the_wrong_kind(refused: Refused, here: Path) -> None:
     refused("train sesr-m3 --scale 2 --data none --out run --steps 1", names="none")
 
 
+@pytest.mark.parametrize("suffix", [".tiff", ".ppm"])
+def test_an_image_of_a_kind_that_is_not_upscaled(refused: Refused, here: Path, suffix: str) -> None:
+    with Image.open("frames/0.png") as image:
+        image.save(f"in{suffix}")
+    assert ".png" in refused(f"upscale in{suffix} -o out.png --net int8.tflite", names="in.")
+
+
 def test_not_enough_frames_to_calibrate(refused: Refused, here: Path) -> None:
     (here / "few").mkdir()
     shutil.copy("frames/0.png", "few/0.png")
@@ -279,6 +287,7 @@ def test_an_unknown_name_suggests_the_nearest(
         "verify absent.tflite --against net.onnx",
         "quantize int8.onnx --calib frames -o q.onnx",
         "quantize net.onnx --calib frames --max-drop 0.1 -o q.onnx",
+        "quantize net.onnx --calib frames --data frames --max-drop nan -o q.onnx",
         "collapse net.onnx -o out.onnx",
         "collapse int8.tflite -o out.onnx",
         "upscale clip.mp4 -o out.txt --net int8.tflite",
@@ -290,6 +299,13 @@ def test_an_unknown_name_suggests_the_nearest(
 )
 def test_options_that_do_not_fit(refused: Refused, command: str) -> None:
     refused(command)
+
+
+def test_data_that_is_not_there_is_said_before_the_work(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgevsr.verbs.quantize.quantize_graph", pytest.fail)
+    refused("quantize net.onnx --calib frames --data absent -o q.onnx", names="absent")
 
 
 def test_verify_of_two_different_networks(refused: Refused) -> None:
@@ -331,6 +347,17 @@ def test_an_output_that_exists(
 )
 def test_an_output_that_cannot_be_made(refused: Refused, command: str) -> None:
     refused(command)
+
+
+def test_an_output_that_is_no_regular_file(refused: Refused, here: Path) -> None:
+    os.mkfifo(here / "pipe.csv")
+    refused("evaluate net.onnx --data frames --csv pipe.csv --force", names="pipe.csv")
+    assert (here / "pipe.csv").is_fifo()
+
+
+def test_an_export_that_fails_leaves_no_folder(refused: Refused, here: Path) -> None:
+    refused("export net.onnx --target ethos-u -o new/folder/out.tflite")
+    assert not (here / "new").exists()
 
 
 @pytest.mark.parametrize(

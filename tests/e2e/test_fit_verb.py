@@ -109,6 +109,14 @@ def test_no_net_of_the_scale_is_a_miss() -> None:
 
 
 @pytest.mark.usefixtures("zoo")
+def test_a_size_may_be_text() -> None:
+    """As on the command line."""
+    width, height = SIZE
+    text = edgevsr.fit(**{**BUDGET, "size": f"{width}x{height}"}, fps=1)
+    assert text == edgevsr.fit(**BUDGET, fps=1)
+
+
+@pytest.mark.usefixtures("zoo")
 def test_wrong_use() -> None:
     """A scale, rate, device or bandwidth that does not exist."""
     with pytest.raises(SpecError, match="--scale 5"):

@@ -106,6 +106,12 @@ def test_size_defaults_to_the_files_own(folder: Path, run: Json, name: str) -> N
     assert run(folder / name, "--size", "32x18")[1]["gmac"] == pytest.approx(13_520 * 576 / 1e9)
 
 
+def test_a_size_may_be_text(folder: Path) -> None:
+    """In Python too, as on the command line."""
+    text, pair = (edgevsr.profile(folder / "fsrcnn.onnx", size=s) for s in ("32x18", (32, 18)))
+    assert text == pair
+
+
 def test_every_format_of_a_net_counts_alike(folder: Path, run: Json) -> None:
     """Float, QDQ and .tflite have the same MACs and weights; int8 a quarter of the activations."""
     names = ("m5.onnx", "m5-w8a8.onnx", "m5-w8a8.tflite")

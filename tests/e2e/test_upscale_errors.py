@@ -48,16 +48,22 @@ def fast_start(clip: Path, out: Path) -> Path:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-@pytest.mark.parametrize("kind", ["index last", "index first", "mkv"])
+@pytest.mark.parametrize("kind", ["index last", "index first", "mkv", "avi"])
 def test_a_file_cut_short_is_an_error(tmp_path: Path, net: Path, kind: str, share: float) -> None:
     """A copy that broke off is found out, wherever it broke, and no output is left."""
-    suffix = ".mkv" if kind == "mkv" else ".mp4"
-    clip = write_clip(tmp_path / f"whole{suffix}", pts=range(0, 4000, 40), values=grain)
+    suffix = f".{kind}" if kind in ("mkv", "avi") else ".mp4"
+    clip = write_clip(
+        tmp_path / f"whole{suffix}",
+        codec="mpeg4" if kind == "avi" else "libx264",
+        pts=range(100),
+        time_base=Fraction(1, 25),
+        values=grain,
+    )
     if kind == "index first":
         clip = fast_start(clip, tmp_path / "first.mp4")
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(clip.read_bytes()[: int(clip.stat().st_size * share)])
-    with pytest.raises(DataError, match="cut short") as caught:
+    with pytest.raises(DataError, match=r"cut short|is damaged") as caught:
         upscale(cut, output=tmp_path / "out.mp4", net=net)
     assert_clean(tmp_path, caught.value)
     assert upscale(clip, output=tmp_path / "out.mp4", net=net).frames == 100

@@ -14,7 +14,7 @@ import pytest
 from edgevsr import upscale
 from edgevsr.runtime.model import SrModel
 from edgevsr.video.chroma import grids, resample
-from edgevsr.video.source import VideoSource
+from edgevsr.video.source import VideoSource, side_data
 from edgevsr.video.videos import upscale_video
 from edgevsr.zoo import sample_clip
 from tests.clips import (
@@ -107,6 +107,25 @@ def test_variable_frame_times_are_kept(
     upscale(clip, output=out, net=nets["y"], codec=codec)
     assert seconds_of(out) == [Fraction(start + t, 1000) for t in VFR]
     assert decode(out)[0].width == 128
+
+
+def test_an_avi_that_left_frames_out_keeps_its_times(tmp_path: Path, nets: dict[str, Path]) -> None:
+    """AVI counts the frames that were never written; the gaps stay gaps."""
+    kept = [0, 1, 2, 4, 5, 8, 9]
+    clip = write_clip(tmp_path / "in.avi", codec="mpeg4", pts=kept, time_base=Fraction(1, 25))
+    upscale(clip, output=tmp_path / "out.mkv", net=nets["y"])
+    assert seconds_of(tmp_path / "out.mkv") == [Fraction(time, 25) for time in kept]
+
+
+def test_side_data_without_a_name_is_passed_over() -> None:
+    """FFmpeg knows kinds that PyAV does not, such as EXIF, and refuses to list a frame's then."""
+
+    class Frame:
+        @property
+        def side_data(self) -> Any:
+            raise ValueError("31 is not a valid Type")
+
+    assert side_data(Frame()) == []
 
 
 def test_odd_time_bases_are_kept(tmp_path: Path, nets: dict[str, Path]) -> None:
