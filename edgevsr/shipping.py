@@ -125,7 +125,7 @@ def _command(run: Path, config: TrainConfig) -> str:
     if spec.activation != NetSpec.activation:
         words += ["--activation", spec.activation]
     plain = TrainConfig(spec=spec, data=config.data)
-    for option in ("steps", "batch", "patch", "lr", "degradation", "form", "seed", "every"):
+    for option in ("steps", "batch", "patch", "lr", "loss", "degradation", "form", "seed", "every"):
         value = getattr(config, option)
         if value != getattr(plain, option) or option in ("steps", "seed"):
             words += [f"--{option}", str(value)]

@@ -9,6 +9,9 @@ from edgevsr.errors import SpecError
 from edgevsr.spec import NetSpec
 
 
+LOSSES = ("l1", "l2")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """A run's settings. Patches are LR pixels; `every` is the steps between checkpoints.
@@ -27,11 +30,14 @@ class TrainConfig:
     ema_decay: float = 0.999
     degradation: Literal["bi", "bd"] = "bi"
     form: Literal["collapsed", "expanded"] = "collapsed"
+    loss: Literal["l1", "l2"] = "l1"
     init: str | None = None
     seed: int = 0
     every: int = 1000
 
     def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise SpecError(f"--loss {self.loss}: expected one of {', '.join(LOSSES)}")
         for name in ("steps", "batch", "patch", "every"):
             if getattr(self, name) < 1:
                 raise SpecError(f"--{name} {getattr(self, name)}: expected at least 1")

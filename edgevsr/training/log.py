@@ -13,7 +13,7 @@ COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_psnr_y_db")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the log; `loss` is the mean L1 since the line before, on [0, 1]."""
+    """One line of the log; `loss` is the mean since the line before, on images in [0, 1]."""
 
     step: int
     seconds: float
@@ -44,8 +44,8 @@ class TrainLog:
 
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
         steps = [row.step for row in self.rows]
-        left.plot(steps, [row.loss * 255 for row in self.rows], color="#b5502f")
-        left.set(xlabel="step", ylabel="L1, 8-bit steps", yscale="log", title="training loss")
+        left.plot(steps, [row.loss for row in self.rows], color="#b5502f")
+        left.set(xlabel="step", ylabel="images in [0, 1]", yscale="log", title="training loss")
         right.plot(steps, [row.val_psnr_y_db for row in self.rows], color="#2f6db5")
         right.set(xlabel="step", ylabel="PSNR-Y, dB", title="held-out pictures, averaged weights")
         for axes in (left, right):

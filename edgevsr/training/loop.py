@@ -1,4 +1,4 @@
-"""The training loop: L1, Adam under a cosine, averaged weights, resumable to the bit."""
+"""The training loop: L1 or L2, Adam under a cosine, averaged weights, resumable to the bit."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ CHECKPOINT = "checkpoint.safetensors"
 CONFIG = "run.json"
 _HELD_OUT = 10
 _WARM_UP_STEPS = 500
+_LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
 #: A deconvolution sums over a thousand inputs a pixel: at the full rate each step shakes the whole
 #: picture. FSRCNN's authors, too, train it at a tenth.
 _DECONV_RATE = 0.1
@@ -153,7 +154,7 @@ class Trainer:
             group["lr"] = rate * group["rate_scale"]
         with self.accelerator.autocast():
             sr = self.net(lr)
-        loss = F.l1_loss(sr.float(), hr)
+        loss = _LOSSES[self.config.loss](sr.float(), hr)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip)

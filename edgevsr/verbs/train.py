@@ -53,6 +53,7 @@ def train(
     degradation: str = "bi",
     activation: Activation = "leaky",
     form: str = "collapsed",
+    loss: str = "l1",
     init: str | Path | None = None,
     resume: bool = False,
     seed: int = 0,
@@ -63,8 +64,9 @@ def train(
     """Train `net` on HR images and videos, in the folder `out`; `resume` goes on where it stopped.
 
     `lr` is Adam's peak rate, `patch` the side of a patch in LR pixels, `every` the steps between
-    checkpoints, `init` a checkpoint or run whose fitting weights are the start. Without `val`, up
-    to ten training files are held out for validation.
+    checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures, for a last refinement),
+    `init` a checkpoint or run whose fitting weights are the start. Without `val`, up to ten
+    training files are held out for validation.
 
     Raises:
         SpecError: an unknown net or option, or `out` holds another run.
@@ -89,6 +91,7 @@ def train(
             "lr": lr,
             "degradation": degradation,
             "form": form,
+            "loss": loss,
             "init": None if init is None else _start(init),
             "seed": seed,
             "every": every,
