@@ -8,7 +8,6 @@ from typing import Any, Literal
 from edgevsr.errors import SpecError
 from edgevsr.spec import NetSpec
 
-
 LOSSES = ("l1", "l2")
 
 
