@@ -249,3 +249,23 @@ def test_too_few_frames_are_refused(tmp_path: Path) -> None:
         Image.new("RGB", (64, 64)).save(tmp_path / f"{index}.png")
     with pytest.raises(DataError, match="3 frames"):
         load_calibration(tmp_path, 1)
+
+
+def test_a_steep_slope_is_rounded_alike_by_fast_and_reference_kernels() -> None:
+    """Slopes of 0.4 keep both factors on the grid of 1/256, the negative one just over a half."""
+    graph = sesr_graph(seed=6)
+    nodes = tuple(
+        replace(n, attrs={**n.attrs, "slope": 0.4}) if n.op == "leaky_relu" else n
+        for n in graph.nodes
+    )
+    int8 = quantize_graph(replace(graph, nodes=nodes), FRAMES)
+    leaky = [node for node in int8.nodes if node.op == "leaky_relu"]
+    lifted = 0
+    for node in leaky:
+        before, after = (int8.qparams[name].scale for name in (node.inputs[0], node.output))
+        factors = np.array([before / after, before / after * node.attrs["slope"]]) * 256
+        if before != after:
+            np.testing.assert_allclose(factors, np.rint(factors), atol=1e-3)
+            assert round(factors[1]) == 129
+            lifted += 1
+    assert lifted
