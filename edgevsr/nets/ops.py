@@ -6,6 +6,7 @@ the narrow graph. So training and the exported file cannot disagree about the st
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -83,16 +84,16 @@ class TorchOps:
         return F.pixel_shuffle(x, block)
 
 
-class Net(nn.Module):
+class Net(nn.Module, ABC):
     """A single-image network: frame (N, C, H, W) in [0, 1] to SR (N, C, H·scale, W·scale)."""
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__()
         self.spec = spec
 
+    @abstractmethod
     def describe(self, ops: Ops[T], frame: T) -> T:
         """Return the SR of `frame`, built of `ops`."""
-        raise NotImplementedError
 
     def forward(self, frame: Tensor) -> Tensor:
         """Return the SR frame, not clipped."""

@@ -7,7 +7,6 @@ together, and its bias takes away what mean error is left.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -36,6 +35,7 @@ from edgevsr.quantization.rounding import (
     windows,
 )
 from edgevsr.quantization.sensitivity import channel_weights
+from edgevsr.quantization.slopes import on_slope_grid, rounded_once
 
 Rounding = Literal["nearest", "together"]
 ROUNDINGS: tuple[Rounding, ...] = ("nearest", "together")
@@ -44,10 +44,6 @@ _IMAGE_ROLES = ("frame", "previous_frame", "sr")
 _SAMPLES = 60_000
 _WINDOWS = 20_000
 _LARGEST_BIAS = 2.0**30
-#: LiteRT's fast leaky kernels keep a slope in steps of 1/256; a slope on the grid loses nothing.
-_SLOPE_STEPS = 256.0
-#: The smallest negative factor, in those steps, that every kernel rounds once.
-_SLOPE_LIFTED = 129.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def quantize_graph(
         )
     if not frames:
         raise QuantizeError("no calibration frame; give LR frames of what the device will see")
-    graph = _on_slope_grid(graph)
+    graph = on_slope_grid(graph)
     with progress("quantizing", 2 * len(graph.nodes)) as bar:
         samples = _sample(graph, frames, bar)
         weights = channel_weights(graph, frames)
@@ -96,21 +92,6 @@ def quantize_graph(
                 weights[name] = (weights[name] / factor**2).astype(np.float32)
         graph, qparams = _choose_ranges(graph, samples, scheme.ranges, weights)
         return _Layerwise(graph, qparams, frames, scheme).run(bar)
-
-
-def _on_slope_grid(graph: Graph) -> Graph:
-    """Return the graph with leaky slopes on the grid that fast kernels keep exactly."""
-    nodes = tuple(
-        replace(node, attrs={**node.attrs, "slope": _grid_slope(node.attrs["slope"])})
-        if node.op == "leaky_relu"
-        else node
-        for node in graph.nodes
-    )
-    return replace(graph, nodes=nodes)
-
-
-def _grid_slope(slope: float) -> float:
-    return round(float(slope) * _SLOPE_STEPS) / _SLOPE_STEPS
 
 
 def _sample(
@@ -158,33 +139,11 @@ def _choose_ranges(
         else:
             qparams[before] = params
             qparams[after] = choosing.after_activation(params, activate)
-            graph, qparams[after] = _rounded_once(graph, node, params, qparams[after])
+            graph, qparams[after] = rounded_once(graph, node, params, qparams[after])
     for name in graph.tensors:
         if name not in qparams:
             qparams[name] = choosing.choose(samples[name], ranges, None, weights.get(name))
     return graph, {name: qparams[name] for name in graph.tensors}
-
-
-def _rounded_once(
-    graph: Graph, leaky: Node, before: QuantParams, after: QuantParams
-) -> tuple[Graph, QuantParams]:
-    """Return a steep leaky layer with a finer output scale, where its codes have room for one.
-
-    Reference kernels round a factor below 1/2 twice, fast ones once; a scale that lifts the
-    negative side's factor just over 1/2 makes them agree. Both factors stay multiples of 1/256.
-    """
-    slope = float(leaky.attrs.get("slope", 0.0))
-    if not _SLOPE_LIFTED / (2 * _SLOPE_STEPS) < slope < _SLOPE_LIFTED / _SLOPE_STEPS:
-        return graph, after
-    positive = round(_SLOPE_LIFTED / slope)
-    highest = (127 - before.zero_point) * positive / _SLOPE_STEPS
-    lowest = (128 + before.zero_point) * _SLOPE_LIFTED / _SLOPE_STEPS
-    if highest + lowest > 255:
-        return graph, after
-    lifted = replace(leaky, attrs={**leaky.attrs, "slope": _SLOPE_LIFTED / positive})
-    nodes = tuple(lifted if node is leaky else node for node in graph.nodes)
-    scale = float(np.float32(before.scale * _SLOPE_STEPS / positive))
-    return replace(graph, nodes=nodes), QuantParams(scale, min(127, -128 + math.ceil(lowest)))
 
 
 def _activation(node: Node) -> choosing.Activate:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,23 +17,18 @@ from edgevsr.data.pairs import Pairs, find_media, load_pairs
 from edgevsr.errors import DataError, SpecError
 from edgevsr.files import write_json
 from edgevsr.metrics import psnr_db
-from edgevsr.nets.blocks import CollapsibleDeconv
 from edgevsr.nets.checkpoint import load_checkpoint, load_net, load_weights, save_checkpoint
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build
 from edgevsr.progress import progress
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.log import Row, TrainLog
+from edgevsr.training.plan import held_out, learning_rate, parameter_groups
 from edgevsr.training.sampler import PatchSampler
 
 CHECKPOINT = "checkpoint.safetensors"
 CONFIG = "run.json"
-_HELD_OUT = 10
-_WARM_UP_STEPS = 500
 _LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
-#: A deconvolution sums over a thousand inputs a pixel: at the full rate each step shakes the whole
-#: picture. FSRCNN's authors, too, train it at a tenth.
-_DECONV_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -49,21 +42,6 @@ class TrainResult:
     val_psnr_y_db: float
     steps_per_second: float
     seconds: float
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Return the rate of a step: a short rise, then half a cosine down to a hundredth of `peak`."""
-    floor = peak * 0.01
-    rise = min(_WARM_UP_STEPS, max(steps // 20, 1))
-    if step < rise:
-        return peak * (step + 1) / rise
-    return floor + (peak - floor) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
-
-
-def held_out(media: Sequence[Path]) -> set[Path]:
-    """Return the training files kept for validation: a fixed tenth, ten at most, by name."""
-    ranked = sorted(media, key=lambda path: hashlib.sha256(path.name.encode()).digest())
-    return set(ranked[: min(_HELD_OUT, len(ranked) // 10)])
 
 
 class Trainer:
@@ -312,20 +290,6 @@ def _check_same(config: TrainConfig, path: Path) -> None:
     changed = [f"{key}: {stored[key]} → {asked[key]}" for key in asked if asked[key] != stored[key]]
     if changed:
         raise SpecError(f"{path.parent}: --resume with other settings ({'; '.join(changed)})")
-
-
-def parameter_groups(net: nn.Module) -> list[dict[str, Any]]:
-    """Return Adam's groups: parameters of deconvolutions apart, at a fraction of the rate."""
-    slow = [
-        parameter
-        for module in net.modules()
-        if isinstance(module, CollapsibleDeconv)
-        for parameter in module.parameters()
-    ]
-    ids = {id(parameter) for parameter in slow}
-    rest = [parameter for parameter in net.parameters() if id(parameter) not in ids]
-    groups = [{"params": rest, "rate_scale": 1.0}, {"params": slow, "rate_scale": _DECONV_RATE}]
-    return [group for group in groups if group["params"]]
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
