@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -88,3 +88,8 @@ def cell_text(value: object) -> str:
 
 def _is_number(cell: str) -> bool:
     return cell == "–" or cell.replace(",", "").lstrip("-").replace(".", "", 1)[:1].isdigit()
+
+
+def notes(lines: Sequence[str]) -> RenderableType:
+    """Return what the figures rest on, one line each."""
+    return Group(*(Text(f"· {line}", style="dim") for line in lines))

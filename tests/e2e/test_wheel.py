@@ -72,7 +72,7 @@ def test_the_sdist_can_be_built_again(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "edgevsr/cli.py"} <= names
+    assert {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "edgevsr/cli/parser.py"} <= names
     assert any(name.startswith("export/") and name.endswith(".toml") for name in names)
 
 

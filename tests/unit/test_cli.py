@@ -17,7 +17,7 @@ import pytest
 
 import edgevsr
 from edgevsr import cli
-from edgevsr.cli_parser import build_parser
+from edgevsr.cli.parser import build_parser
 from edgevsr.errors import DataError, GateMissedError
 
 

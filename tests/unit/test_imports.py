@@ -25,9 +25,7 @@ ANY_ROOM = {
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"verbs", "sources"},
     "__main__": {"cli"},
-    "cli": {"cli_parser", "cli_print"},
-    "cli_parser": set(),
-    "cli_print": {"tables"},
+    "cli": {"tables"},
     "tables": set(),
     "road": {"cli", "picture", "data", "zoo"},
     "picture": set(),

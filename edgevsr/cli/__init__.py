@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import edgevsr
-from edgevsr.cli_parser import build_parser
+from edgevsr.cli.parser import build_parser
 from edgevsr.errors import EdgeVsrError
 
 DONE, GATE_MISSED, WRONG = 0, 1, 2
@@ -75,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if as_json:
         print(json.dumps(values, indent=2, allow_nan=False))
     else:
-        from edgevsr.cli_print import print_result
+        from edgevsr.cli.printing import print_result
 
         print_result(verb, values)
     sys.stdout.flush()

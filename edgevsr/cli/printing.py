@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
-from edgevsr.tables import bytes_text, facts, show, table, verdict
+from edgevsr.cli.print_profiling import fit_text, profile_text
+from edgevsr.tables import bytes_text, facts, notes, show, table, verdict
 
 Values = Mapping[str, Any]
 
@@ -162,7 +162,7 @@ def _verify(values: Values) -> RenderableType:
     ran = f"{values['runtime']} ({values['backend']}) at {', '.join(values['sizes'])}"
     return Group(
         table(("check", "measured", "bound", "passed"), checks),
-        _notes([term for term in (f"run by {ran}", values["how_resized"]) if term]),
+        notes([term for term in (f"run by {ran}", values["how_resized"]) if term]),
         verdict(values["passed"], "passed", "NOT passed"),
     )
 
@@ -178,7 +178,7 @@ def _evaluate(values: Values) -> RenderableType:
     body = table((f"×{values['scale']}", "bicubic dB", "PSNR-Y dB", "SSIM-Y"), rows)
     body.rows[-2].end_section = True
     terms = [f"LR luma {values['lr_y']}, {values['runtime']}", values["how_resized"]]
-    return Group(body, _notes([term for term in terms if term]))
+    return Group(body, notes([term for term in terms if term]))
 
 
 def _scores(values: Values) -> tuple[str, str, str]:
@@ -187,69 +187,6 @@ def _scores(values: Values) -> tuple[str, str, str]:
         _db(values["psnr_y_db"]),
         f"{values['ssim_y']:.4f}",
     )
-
-
-def _profile(values: Values) -> RenderableType:
-    latency = [("p50", "latency_ms"), ("p90", "latency_ms_p90"), ("min", "latency_ms_min")]
-    times = [f"{name} {values[key]:.2f}" for name, key in latency if values[key] is not None]
-    where = [
-        values["device"],
-        values["runtime"],
-        values["threads"] and f"{values['threads']} threads",
-    ]
-    layers = [
-        (layer["name"], layer["op"], f"{layer['gmac']:.4f}", layer["bytes"], layer["ms"])
-        for layer in values["layers"]
-    ]
-    parts: list[RenderableType] = [
-        table(("layer", "op", "GMAC", "bytes", "ms"), layers),
-        facts(
-            {
-                "network": f"{values['source']}, LR {values['size']}, ×{values['scale']}",
-                "figures": ", ".join([values["kind"], *(str(word) for word in where if word)]),
-                "weights": f"{values['params']:,}",
-                "GMAC": f"{values['gmac']:.3f} of the graph as it is; "
-                f"{values['gmac_per_hr_pixel']:.3f} with deconvolutions counted per HR pixel",
-                "file": bytes_text(values["file_bytes"]),
-                "peak activations": bytes_text(values["peak_activation_bytes"]),
-                "DRAM a frame": bytes_text(values["dram_bytes"]),
-                "latency ms": ", ".join(times) or None,
-                "FPS": values["fps"],
-                "utilisation": values["utilisation"] and f"{values['utilisation']:.1%}",
-                "bound by": values["bound_by"],
-            }
-        ),
-        _notes(values["assumptions"]),
-    ]
-    if values["met"] is not None:
-        target = f"{values['target_fps']:g} FPS"
-        parts.append(verdict(values["met"], f"met: {target}", f"MISSED: {target}"))
-    return Group(*parts)
-
-
-def _fit(values: Values) -> RenderableType:
-    parts: list[RenderableType] = []
-    for recurrent in (False, True):
-        rows = [
-            (fit["net"], f"{fit['fps']:.1f}", fit["psnr_y_db"])
-            for fit in values["fits"]
-            if fit["recurrent"] is recurrent
-        ]
-        if rows:
-            title = "recurrent" if recurrent else "single-image"
-            parts.append(table((title, "FPS", "PSNR-Y dB"), rows))
-    if values["misses"]:
-        misses = [(miss["net"], miss["reason"]) for miss in values["misses"]]
-        parts.append(table(("does not fit", "why"), misses))
-    parts.append(_notes(values["assumptions"]))
-    if not values["fits"]:
-        parts.append(verdict(False, "", "no shipped network fits this budget"))
-    return Group(*parts)
-
-
-def _notes(lines: Sequence[str]) -> RenderableType:
-    """Return what the figures rest on, one line each."""
-    return Group(*(Text(f"· {line}", style="dim") for line in lines))
 
 
 def _upscale(values: Values) -> RenderableType:
@@ -275,7 +212,7 @@ _VERBS: dict[str, Callable[[Values], RenderableType]] = {
     "export": _export,
     "verify": _verify,
     "evaluate": _evaluate,
-    "profile": _profile,
-    "fit": _fit,
+    "profile": profile_text,
+    "fit": fit_text,
     "upscale": _upscale,
 }

@@ -1,0 +1,141 @@
+"""The arguments of every verb.
+
+Each destination is a parameter of the verb's function, and a flag that is not given is not passed,
+so that every default lives in one place, the function.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edgevsr import __version__
+from edgevsr.cli.arguments import (
+    SOURCE,
+    Parser,
+    Verbs,
+    add_output,
+    add_run_options,
+    add_size,
+    add_verb,
+)
+from edgevsr.cli.parser_profiling import add_fit, add_profile
+from edgevsr.spec import ACTIVATIONS, COLOURS
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = Parser(
+        prog="edgevsr",
+        description="Take video super-resolution from training to a verified file for a phone.",
+        epilog="exit codes: 0 done, 1 a gate was measured and missed, 2 wrong use or bad input",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"edgevsr {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for add in (
+        _list, _train, _collapse, _quantize, _export,
+        _verify, _evaluate, add_profile, add_fit, _upscale,
+    ):  # fmt: skip
+        add(verbs)
+    return parser
+
+
+def _list(verbs: Verbs[Any]) -> None:
+    parser = add_verb(verbs, "list", "list the networks, shipped networks, devices or targets")
+    parser.add_argument("kind", metavar="KIND", choices=("nets", "zoo", "devices", "targets"))
+
+
+def _train(verbs: Verbs[Any]) -> None:
+    parser = add_verb(verbs, "train", "train a network's wide form")
+    parser.add_argument("net", metavar="NET", help="a name of: edgevsr list nets")
+    parser.add_argument("--scale", type=int, required=True, help="2, 3 or 4")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="HR images and videos"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
+    parser.add_argument("--val", type=Path, metavar="DIR", help="held-out HR images")
+    parser.add_argument("--steps", type=int, metavar="N")
+    parser.add_argument("--batch", type=int, metavar="N", help="patches a step")
+    parser.add_argument("--patch", type=int, metavar="N", help="side of an LR patch, pixels")
+    parser.add_argument("--colour", choices=COLOURS, help="default: what the net's name says")
+    parser.add_argument("--degradation", choices=("bi", "bd"), help="bicubic, or Gaussian blur")
+    parser.add_argument("--activation", choices=ACTIVATIONS)
+    parser.add_argument("--form", choices=("collapsed", "expanded"), help="how a step computes")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--lr", type=float, metavar="RATE", help="Adam's peak rate")
+    parser.add_argument("--loss", choices=("l1", "l2"), help="default l1; l2 refines at the end")
+    parser.add_argument("--init", metavar="SOURCE", help="start from the weights that fit of these")
+    parser.add_argument("--every", type=int, metavar="N", help="steps between checkpoints")
+    parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where prepared frames are kept")
+
+
+def _collapse(verbs: Verbs[Any]) -> None:
+    parser = add_verb(
+        verbs, "collapse", "collapse a wide network, with measured proof", writes=True
+    )
+    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
+    add_output(parser, "NET.onnx", "default: NAME.onnx")
+
+
+def _quantize(verbs: Verbs[Any]) -> None:
+    parser = add_verb(verbs, "quantize", "quantize a network to int8 from real frames", writes=True)
+    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
+    parser.add_argument(
+        "--calib", type=Path, required=True, metavar="PATH", help="LR frames: a folder or a video"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="HR images to measure the drop on")
+    parser.add_argument("--max-drop", type=float, metavar="DB", help="gate: largest PSNR-Y drop")
+    parser.add_argument("--ranges", choices=("minmax", "percentile", "mse"))
+    parser.add_argument("--rounding", choices=("nearest", "together"))
+    parser.add_argument("--bias-correction", action=argparse.BooleanOptionalAction)
+    add_output(parser, "FILE", "default: NAME-w8a8.onnx")
+
+
+def _export(verbs: Verbs[Any]) -> None:
+    parser = add_verb(
+        verbs, "export", "write the file that a device runs, and its card", writes=True
+    )
+    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
+    parser.add_argument("--target", required=True, metavar="T", help="of: edgevsr list targets")
+    parser.add_argument(
+        "--int8", action="store_true", help="quantize a float source; needs --calib"
+    )
+    parser.add_argument("--calib", type=Path, metavar="PATH", help="LR frames for --int8")
+    parser.add_argument("--io", choices=("int8", "uint8", "float"), help="type of the frames")
+    add_size(parser)
+    add_output(parser, "FILE", "default: NAME-TARGET.EXT")
+
+
+def _verify(verbs: Verbs[Any]) -> None:
+    parser = add_verb(verbs, "verify", "prove that a file computes what its source computes")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .tflite or .onnx")
+    parser.add_argument("--against", required=True, metavar="SOURCE", help=SOURCE)
+    add_run_options(parser)
+
+
+def _evaluate(verbs: Verbs[Any]) -> None:
+    parser = add_verb(verbs, "evaluate", "measure PSNR-Y and SSIM-Y of any stage", writes=True)
+    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="HR images, videos")
+    parser.add_argument(
+        "--lr-y",
+        choices=("float", "8bit"),
+        help="the papers' unrounded luma, or (default) the rounded one a decoder delivers",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the table as CSV")
+    add_run_options(parser)
+
+
+def _upscale(verbs: Verbs[Any]) -> None:
+    parser = add_verb(verbs, "upscale", "super-resolve an image or a video", writes=True)
+    parser.add_argument("input", type=Path, metavar="INPUT", help="an image or a video")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUTPUT")
+    parser.add_argument("--net", metavar="SOURCE", help=SOURCE)
+    add_run_options(parser)
+    parser.add_argument("--codec", metavar="NAME", help="video encoder, such as libx264")
+    parser.add_argument("--crf", type=int, metavar="N", help="constant rate factor of the encoder")
+    parser.add_argument("--tile", type=int, metavar="N", help="run the net on N×N LR pieces")
