@@ -104,7 +104,6 @@ LATENCY = Path(__file__).resolve().parents[3] / "shared" / "data" / "latency"
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not LATENCY.is_dir(), reason="needs ../shared/data/latency")
 def test_files_that_others_published_count_as_they_say() -> None:
     """19 files of ETDS, ECBSR, ABPN and FSRCNN have the weights and MACs of their paper's table.
 
