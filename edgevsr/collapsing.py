@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from edgevsr.graph.normalise import fuse_relu
 from edgevsr.graph.reference import run_float
 from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, Slope
 from edgevsr.nets.checkpoint import load_net
-from edgevsr.nets.ops import Net
+from edgevsr.nets.ops import Net, TorchOps
+from edgevsr.nets.registry import build, net_spec
 from edgevsr.spec import NetSpec
 
 #: The largest difference, on images in [0, 1], that float32 rounding explains.
@@ -47,9 +49,9 @@ class CollapsedNet:
 class _Recorder:
     """Records a network's narrow graph; tensors are names (see `edgevsr.nets.ops.Ops`)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, inputs: Mapping[str, int]) -> None:
         self.nodes: list[Node] = []
-        self.tensors = {"frame": TensorSpec(channels)}
+        self.tensors = {_tensor(role): TensorSpec(count) for role, count in inputs.items()}
 
     def conv(self, block: CollapsibleConv, x: str, name: str) -> str:
         """Record the narrow convolution."""
@@ -103,18 +105,23 @@ class _Recorder:
         return node.output
 
 
+def _tensor(role: str) -> str:
+    return role.replace(":", "_")
+
+
 def narrow_graph(net: Net) -> Graph:
     """Return the narrow graph of a wide network, collapsed in float64 and stored as float32."""
     spec = net.spec
-    recorder = _Recorder(spec.channels)
+    recorder = _Recorder(net.inputs)
+    given = {role: _tensor(role) for role in net.inputs}
     with torch.no_grad():
-        output = deepcopy(net).double().describe(recorder, "frame")
+        found = deepcopy(net).double().describe(recorder, given)
     graph = Graph(
-        inputs=("frame",),
-        outputs=(output,),
+        inputs=tuple(given.values()),
+        outputs=tuple(found.values()),
         nodes=tuple(recorder.nodes),
         tensors=recorder.tensors,
-        roles={"frame": "frame", output: "sr"},
+        roles={tensor: role for role, tensor in (*given.items(), *found.items())},
         meta={
             "net": spec.name,
             "scale": spec.scale,
@@ -123,6 +130,17 @@ def narrow_graph(net: Net) -> Graph:
         },
     )
     return fuse_relu(graph)
+
+
+@lru_cache(maxsize=256)
+def untrained_graph(name: str, scale: int) -> Graph:
+    """Return the narrow graph of a network's name with random weights: its structure, to count on.
+
+    Raises:
+        SpecError: the name or scale is not known.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return narrow_graph(build(replace(net_spec(name, scale), expansion=1)))
 
 
 def collapse_net(net: Net, frames: Sequence[NDArray[np.float32]] = ()) -> CollapsedNet:
@@ -184,12 +202,29 @@ def wide_params(net: nn.Module) -> int:
 
 
 def _difference(net: Net, graph: Graph, frame: NDArray[np.float32]) -> float:
+    """Return the largest difference over all outputs, from a moved frame and a random state."""
+    rng = np.random.default_rng(0)
+    given = {
+        role: frame
+        if role == "frame"
+        else np.roll(frame, 1, axis=1)
+        if role == "previous_frame"
+        else rng.random((*frame.shape[:2], channels), np.float32)
+        for role, channels in net.inputs.items()
+    }
     wide = deepcopy(net).double().set_form("expanded")
     with torch.inference_mode():
-        tensor = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)[None]))
-        expected = wide(tensor.double())[0].permute(1, 2, 0).numpy()
-    got = run_float(graph, {"frame": frame[None]}, keep=graph.outputs)[graph.outputs[0]][0]
-    return float(np.abs(expected - got).max())
+        tensors = {
+            role: torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)[None])).double()
+            for role, array in given.items()
+        }
+        expected = wide.describe(TorchOps(), tensors)
+    fed = {graph.input_of(role): array[None] for role, array in given.items()}
+    got = run_float(graph, fed, keep=graph.outputs)
+    return max(
+        float(np.abs(value[0].permute(1, 2, 0).numpy() - got[graph.output_of(role)][0]).max())
+        for role, value in expected.items()
+    )
 
 
 def _numpy(*tensors: torch.Tensor) -> list[NDArray[Any]]:

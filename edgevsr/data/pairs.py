@@ -1,12 +1,14 @@
-"""LR/HR pairs of whole pictures, made once and kept on disk, read by random patches."""
+"""LR/HR pairs of whole pictures and clips, made once and kept on disk, read by random patches."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +21,30 @@ from edgevsr.data.clips import CLEAN_BITS_PER_PIXEL, bits_per_pixel, halve, is_v
 from edgevsr.data.colour import rgb_to_y
 from edgevsr.data.degrade import Degradation, crop_to_multiple, degrade
 from edgevsr.data.images import is_image, read_rgb
+from edgevsr.data.motion import moving_clip
 from edgevsr.errors import DataError
 from edgevsr.progress import progress
 from edgevsr.spec import Colour
 
-_VERSION = 1
+_VERSION = 2
 #: Luma is kept in 1/256 of an 8-bit step, so its rounding is far below what training can see.
 _LUMA_STEPS = 256
 _FRAME_STRIDE = 10
+_LONGEST_CLIP = 60
+_CLIP_SIDE = 256
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Aligned pictures: `lr[offset : offset + h*w*c]` and likewise for `hr`.
 
-    `sizes` holds (lr_height, lr_width) of each picture; `unit` is the stored value of 1.0.
+    `sizes` holds (lr_height, lr_width) of each picture; `clips` the first picture and the number
+    of frames of each clip, a still being a clip of one; `unit` is the stored value of 1.0.
     """
 
     names: tuple[str, ...]
     sizes: NDArray[np.int64]
+    clips: NDArray[np.int64]
     lr: NDArray[Any]
     hr: NDArray[Any]
     scale: int
@@ -93,19 +100,24 @@ def load_pairs(
     colour: Colour,
     degradation: Degradation,
     cache: Path | None = None,
+    frames: int = 1,
 ) -> Pairs:
     """Return the pairs of these files, from the cache when they are there, else made now.
+
+    With `frames` above one, videos keep their frames in order and stills become clips of that
+    many frames under a moving camera.
 
     Raises:
         DataError: a file cannot be read, or none is large enough.
     """
-    folder = (cache or default_cache()) / _key(media, scale, colour, degradation)
+    folder = (cache or default_cache()) / _key(media, scale, colour, degradation, frames)
     if not (folder / "index.json").is_file():
-        _build(folder, media, scale, colour, degradation)
+        _build(folder, _clips(media, frames), scale, colour, degradation)
     index = json.loads((folder / "index.json").read_text())
     return Pairs(
         names=tuple(index["names"]),
         sizes=np.array(index["sizes"], np.int64).reshape(-1, 2),
+        clips=np.array(index["clips"], np.int64).reshape(-1, 2),
         lr=np.load(folder / "lr.npy", mmap_mode="r"),
         hr=np.load(folder / "hr.npy", mmap_mode="r"),
         scale=scale,
@@ -114,21 +126,41 @@ def load_pairs(
     )
 
 
-def _key(media: Sequence[Path], scale: int, colour: str, degradation: str) -> str:
-    digest = hashlib.sha256(f"{_VERSION} {scale} {colour} {degradation} {_FRAME_STRIDE}".encode())
+def _key(media: Sequence[Path], scale: int, colour: str, degradation: str, frames: int) -> str:
+    made = f"{_VERSION} {scale} {colour} {degradation} {_FRAME_STRIDE} {frames}"
+    digest = hashlib.sha256(made.encode())
     for path in media:
         stat = path.stat()
         digest.update(f"\n{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode())
     return digest.hexdigest()[:24]
 
 
-def _pictures(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    if is_image(path):
-        yield path.name, read_rgb(path)
-        return
-    noisy = bits_per_pixel(path) < CLEAN_BITS_PER_PIXEL
-    for number, frame in enumerate(read_frames(path, every=_FRAME_STRIDE)):
-        yield f"{path.name}#{number * _FRAME_STRIDE}", halve(frame) if noisy else frame
+def _clips(
+    media: Sequence[Path], frames: int
+) -> Iterator[tuple[float, str, Iterator[NDArray[np.uint8]]]]:
+    """Yield (part of the files behind, name, frames) of each clip, a still being a clip of one."""
+    other: NDArray[np.uint8] | None = None
+    for number, path in enumerate(media):
+        done = number / len(media)
+        if is_video(path):
+            noisy = bits_per_pixel(path) < CLEAN_BITS_PER_PIXEL
+            shots = read_frames(path, every=_FRAME_STRIDE if frames == 1 else 1)
+            clean = (halve(frame) if noisy else frame for frame in shots)
+            if frames == 1:
+                yield from ((done, f"{path.name}#{i}", iter([f])) for i, f in enumerate(clean))
+            else:
+                yield done, path.name, itertools.islice(clean, _LONGEST_CLIP)
+            continue
+        picture = read_rgb(path)
+        if frames == 1:
+            yield done, path.name, iter([picture])
+            continue
+        side = min(_CLIP_SIDE, *picture.shape[:2])
+        cover = picture if other is None else other
+        for take in range(max(1, round(picture.size / 3 / (1.5 * side**2)))):
+            seed = zlib.crc32(f"{path.name}#{take}".encode())
+            yield done, f"{path.name}#{take}", moving_clip(picture, cover, side, frames, seed)
+        other = picture
 
 
 def _stored(rgb: NDArray[np.uint8], colour: Colour) -> NDArray[Any]:
@@ -138,36 +170,46 @@ def _stored(rgb: NDArray[np.uint8], colour: Colour) -> NDArray[Any]:
 
 
 def _build(
-    folder: Path, media: Sequence[Path], scale: int, colour: Colour, degradation: Degradation
+    folder: Path,
+    clips: Iterator[tuple[float, str, Iterator[NDArray[np.uint8]]]],
+    scale: int,
+    colour: Colour,
+    degradation: Degradation,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     names: list[str] = []
     sizes: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     try:
         with (
             (building / "lr.raw").open("wb") as lr_file,
             (building / "hr.raw").open("wb") as hr_file,
-            progress("preparing data", len(media)) as bar,
+            progress("preparing data", 100) as bar,
         ):
-            for path in media:
-                for name, rgb in _pictures(path):
+            shown = 0.0
+            for done, name, frames in clips:
+                bar.advance(100 * done - shown)
+                shown, first = 100 * done, len(names)
+                for rgb in frames:
                     hr = crop_to_multiple(rgb, scale)
                     if min(hr.shape[:2]) < 8 * scale:
-                        continue
+                        break
                     lr = degrade(hr, scale, degradation)
                     lr_file.write(_stored(lr, colour).tobytes())
                     hr_file.write(_stored(hr, colour).tobytes())
                     names.append(name)
                     sizes.append((lr.shape[0], lr.shape[1]))
-                bar.advance(1)
+                if len(names) > first:
+                    spans.append((first, len(names) - first))
         if not names:
-            raise DataError(f"{media[0]}: no picture is at least {8 * scale} pixels wide and high")
+            raise DataError(f"no picture is at least {8 * scale} pixels wide and high")
         dtype = np.uint16 if colour == "y" else np.uint8
         for part in ("lr", "hr"):
             np.save(building / f"{part}.npy", np.memmap(building / f"{part}.raw", dtype, "r"))
             (building / f"{part}.raw").unlink()
-        (building / "index.json").write_text(json.dumps({"names": names, "sizes": sizes}))
+        index = {"names": names, "sizes": sizes, "clips": spans}
+        (building / "index.json").write_text(json.dumps(index))
         if not folder.exists():
             building.rename(folder)
     finally:

@@ -39,6 +39,15 @@ class CollapsibleConv(nn.Module):
         _initialise(self.expand, self.project, in_channels * kernel_size**2, gain)
         self.residual = residual
         self.form: Form = "collapsed"
+        self._held: tuple[Tensor, Tensor] | None = None
+
+    def hold(self) -> None:
+        """Collapse now and use that until `release`: a recurrent net runs each block many times."""
+        self._held = self.collapsed()
+
+    def release(self) -> None:
+        """Collapse at every call again."""
+        self._held = None
 
     def collapsed(self) -> tuple[Tensor, Tensor]:
         """Return the narrow kernel (O, I, k, k) and bias (O): differentiable in the wide weights.
@@ -56,7 +65,7 @@ class CollapsibleConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, the same in either form up to rounding."""
         if self.form == "collapsed":
-            kernel, bias = self.collapsed()
+            kernel, bias = self._held or self.collapsed()
             return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
         y: Tensor = self.project(self.expand(x))
         return y + x if self.residual else y

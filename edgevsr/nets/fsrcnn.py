@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
@@ -59,12 +60,13 @@ class Fsrcnn(Net):
         tent = torch.clamp(1.0 - distance.abs(), min=0.0)
         carry(self.deconv, torch.outer(tent, tent), colours, (copies, 1))
 
-    def describe(self, ops: Ops[T], frame: T) -> T:
-        """Return the SR of `frame`, built of `ops`."""
+    def describe(self, ops: Ops[T], given: Mapping[str, T]) -> dict[str, T]:
+        """Return the SR of the frame, built of `ops`."""
+        frame = given["frame"]
         names = ["extract", "shrink", *[f"map{i}" for i in range(len(self.maps))], "grow"]
         blocks = [self.extract, self.shrink, *self.maps, self.grow]
         h = frame
         for name, block, act in zip(names, blocks, self.acts, strict=True):
             assert isinstance(block, CollapsibleConv)
             h = ops.activate(act, ops.conv(block, h, name), f"{name}_act")
-        return ops.deconv(self.deconv, h, "sr")
+        return {"sr": ops.deconv(self.deconv, h, "sr")}

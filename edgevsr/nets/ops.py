@@ -7,8 +7,11 @@ the narrow graph. So training and the exported file cannot disagree about the st
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,8 +71,6 @@ class TorchOps:
 
     def concat(self, xs: list[Tensor], name: str) -> Tensor:
         """Join tensors over channels."""
-        import torch
-
         del name
         return torch.cat(xs, dim=1)
 
@@ -85,19 +86,31 @@ class TorchOps:
 
 
 class Net(nn.Module, ABC):
-    """A single-image network: frame (N, C, H, W) in [0, 1] to SR (N, C, H·scale, W·scale)."""
+    """A network over tensors named by role (see `edgevsr.graph.ir.Graph.roles`).
+
+    A single-image one takes `frame` (N, C, H, W) in [0, 1] and gives `sr`
+    (N, C, H·scale, W·scale).
+    """
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__()
         self.spec = spec
 
-    @abstractmethod
-    def describe(self, ops: Ops[T], frame: T) -> T:
-        """Return the SR of `frame`, built of `ops`."""
+    @property
+    def inputs(self) -> dict[str, int]:
+        """The channels of each input, by role."""
+        return {"frame": self.spec.channels}
 
-    def forward(self, frame: Tensor) -> Tensor:
-        """Return the SR frame, not clipped."""
-        return self.describe(TorchOps(), frame)
+    @abstractmethod
+    def describe(self, ops: Ops[T], given: Mapping[str, T]) -> dict[str, T]:
+        """Return the outputs by role of the inputs by role, built of `ops`."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return the SR of frames (N, C, H, W) or of clips (N, T, C, H, W), not clipped."""
+        if frames.dim() == 5:
+            sr = self.forward(frames.flatten(0, 1))
+            return sr.view(*frames.shape[:2], *sr.shape[1:])
+        return self.describe(TorchOps(), {"frame": frames})["sr"]
 
     def set_form(self, form: Form) -> Any:
         """Choose whether blocks compute through their narrow or their wide weights."""
@@ -105,3 +118,57 @@ class Net(nn.Module, ABC):
             if isinstance(module, CollapsibleConv | CollapsibleDeconv):
                 module.form = form
         return self
+
+
+class RecurrentNet(Net):
+    """A network that carries one state (N, num_state, H, W), never negative, between frames.
+
+    The first frame is its own previous frame and starts from a state of zeros.
+    """
+
+    @property
+    def inputs(self) -> dict[str, int]:
+        """The channels of each input, by role."""
+        channels = self.spec.channels
+        state = self.spec.options["num_state"]
+        return {"frame": channels, "previous_frame": channels, "state_in:0": state}
+
+    def forward(self, frames: Tensor, window: int | None = None) -> Tensor:
+        """Return the SR of clips (N, T, C, H, W), or of frames (N, C, H, W), each a clip of one.
+
+        Gradients reach back through at most `window` frames: every so often the state is
+        detached.
+        """
+        if frames.dim() == 4:
+            return self.forward(frames[:, None])[:, 0]
+        outputs: list[Tensor] = []
+        with self._narrow_once():
+            previous = frames[:, 0]
+            state = previous.new_zeros(
+                previous.shape[0], self.inputs["state_in:0"], *previous.shape[2:]
+            )
+            for index, frame in enumerate(frames.unbind(1)):
+                if window and index % window == 0:
+                    state = state.detach()
+                sr, state = self.step(frame, previous, state)
+                outputs.append(sr)
+                previous = frame
+        return torch.stack(outputs, 1)
+
+    def step(self, frame: Tensor, previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return SR (N, C, H·scale, W·scale) and the next state of one frame (N, C, H, W)."""
+        given = {"frame": frame, "previous_frame": previous, "state_in:0": state}
+        found = self.describe(TorchOps(), given)
+        return found["sr"], found["state_out:0"]
+
+    @contextmanager
+    def _narrow_once(self) -> Iterator[None]:
+        """Collapse every block once for all frames of a clip."""
+        blocks = [module for module in self.modules() if isinstance(module, CollapsibleConv)]
+        for block in blocks:
+            block.hold()
+        try:
+            yield
+        finally:
+            for block in blocks:
+                block.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
 
 _SESR = {"m3": (16, 3), "m5": (16, 5), "m7": (16, 7), "m11": (16, 11), "xl": (32, 11)}
 _FSRCNN = {"fsrcnn": (56, 12, 4), "fsrcnn-s": (32, 5, 1)}
+_RECURRENT = {
+    "rsesr-f24-m5-s12": (24, 5, 12),
+    "rsesr-f16-m5-s11": (16, 5, 11),
+    "rsesr-f16-m4-s11": (16, 4, 11),
+    "rrn-16-5": (16, 5, 16),
+    "rrn-32-5": (32, 5, 32),
+}
+#: Names that spell out their structure, of any size: widths, blocks and state channels.
+_SPELLED = {
+    "sesr": re.compile(r"sesr-f(?P<num_feat>\d{1,3})-m(?P<num_block>\d{1,2})"),
+    "rsesr": re.compile(
+        r"rsesr-f(?P<num_feat>\d{1,3})-m(?P<num_block>\d{1,2})-s(?P<num_state>\d{1,3})"
+    ),
+    "rrn": re.compile(r"rrn-(?P<num_feat>\d{1,3})-(?P<num_block>\d{1,2})"),
+}
 
 NETS: dict[str, NetSpec] = {
     **{
@@ -29,23 +45,60 @@ NETS: dict[str, NetSpec] = {
     },
 }
 NETS |= {
+    name: NetSpec(
+        name,
+        name.partition("-")[0],
+        4,
+        activation="relu",
+        options={"num_feat": feat, "num_block": block, "num_state": state},
+    )
+    for name, (feat, block, state) in _RECURRENT.items()
+}
+NETS |= {
     f"{name}-rgb": replace(spec, name=f"{name}-rgb", colour="rgb") for name, spec in NETS.items()
 }
 
 
-def net_spec(name: str, scale: int, activation: Activation = "leaky") -> NetSpec:
-    """Return the spec of a listed network at this scale and activation.
+def net_spec(name: str, scale: int, activation: Activation | None = None) -> NetSpec:
+    """Return the spec of a network, listed or spelled out (`rsesr-f24-m5-s12`), at this scale.
+
+    Without `activation` it has its family's: ReLU for recurrent networks, whose state must not
+    drift apart between runtimes, and one slope a layer for the others.
 
     Raises:
         SpecError: the name, scale or activation is not known.
     """
-    if name not in NETS:
+    listed = NETS.get(name) or _spelled(name)
+    if listed is None:
         raise SpecError(f"net {name!r} is not known{nearest(name, NETS)}; run: edgevsr list nets")
     if scale not in SCALES:
         raise SpecError(f"scale {scale}: expected one of {', '.join(map(str, SCALES))}")
+    activation = activation or listed.activation
     if activation not in ACTIVATIONS:
         raise SpecError(f"activation {activation!r}: expected one of {', '.join(ACTIVATIONS)}")
-    return replace(NETS[name], scale=scale, activation=activation)
+    return replace(listed, scale=scale, activation=activation)
+
+
+def _spelled(name: str) -> NetSpec | None:
+    """Return the spec of a name that spells out its structure, or None."""
+    for family, pattern in _SPELLED.items():
+        found = pattern.fullmatch(name.removesuffix("-rgb"))
+        if not found:
+            continue
+        options = {key: int(value) for key, value in found.groupdict().items()}
+        if 0 in options.values():
+            return None
+        if family == "rrn":
+            options["num_state"] = options["num_feat"]
+        return NetSpec(
+            name,
+            family,
+            2,
+            colour="rgb" if name.endswith("-rgb") else "y",
+            activation="relu" if "num_state" in options else "leaky",
+            options=options,
+        )
+    return None
 
 
 def build(spec: NetSpec) -> Net:
@@ -55,9 +108,12 @@ def build(spec: NetSpec) -> Net:
         SpecError: no family of that name.
     """
     from edgevsr.nets.fsrcnn import Fsrcnn
+    from edgevsr.nets.recurrent import Rrn, Rsesr
     from edgevsr.nets.sesr import Sesr
 
-    families: dict[str, type[Net]] = {"sesr": Sesr, "fsrcnn": Fsrcnn}
+    families: dict[str, type[Net]] = {
+        "sesr": Sesr, "fsrcnn": Fsrcnn, "rsesr": Rsesr, "rrn": Rrn,
+    }  # fmt: skip
     if spec.family not in families:
         raise SpecError(f"net family {spec.family!r}: expected one of {', '.join(families)}")
     return families[spec.family](spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from torch import nn
@@ -30,15 +31,20 @@ class Sesr(Net):
         self.last = CollapsibleConv(feat, channels * spec.scale**2, 5, wide)
         self.acts = nn.ModuleList(activation(spec.activation, feat) for _ in range(block + 1))
 
-    def describe(self, ops: Ops[T], frame: T) -> T:
-        """Return the SR of `frame`, built of `ops`."""
+    def describe(self, ops: Ops[T], given: Mapping[str, T]) -> dict[str, T]:
+        """Return the SR of the frame, built of `ops`."""
+        frame = given["frame"]
         h = skip = ops.activate(self.acts[0], ops.conv(self.first, frame, "first"), "first_act")
         for index, (block, act) in enumerate(zip(self.body, self.acts[1:], strict=True)):
             assert isinstance(block, CollapsibleConv)
             h = ops.activate(act, ops.conv(block, h, f"body{index}"), f"body{index}_act")
         h = ops.conv(self.last, ops.add(h, skip, "long_residual"), "last")
-        if self.spec.channels == 1:
-            image = frame
-        else:
-            image = ops.concat([frame] * self.spec.scale**2, "image_repeat")
-        return ops.depth_to_space(ops.add(h, image, "image_residual"), self.spec.scale, "sr")
+        return {"sr": shuffled(ops, self.spec, h, frame)}
+
+
+def shuffled(ops: Ops[T], spec: NetSpec, h: T, frame: T) -> T:
+    """Return the SR: features (C·scale² channels) on the nearest-neighbour upscale of `frame`."""
+    image = frame
+    if spec.channels > 1:
+        image = ops.concat([frame] * spec.scale**2, "image_repeat")
+    return ops.depth_to_space(ops.add(h, image, "image_residual"), spec.scale, "sr")

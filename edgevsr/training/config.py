@@ -15,6 +15,9 @@ LOSSES = ("l1", "l2")
 class TrainConfig:
     """A run's settings. Patches are LR pixels; `every` is the steps between checkpoints.
 
+    With `frames` above one, patches are clips of that many frames; gradients reach back through
+    at most `window` of them (0: all).
+
     `lr` is Adam's peak rate, `clip` the largest gradient norm of a step.
     """
 
@@ -24,6 +27,8 @@ class TrainConfig:
     steps: int = 60_000
     batch: int = 16
     patch: int = 48
+    frames: int = 1
+    window: int = 0
     lr: float = 5e-4
     clip: float = 0.5
     ema_decay: float = 0.999
@@ -37,11 +42,19 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise SpecError(f"--loss {self.loss}: expected one of {', '.join(LOSSES)}")
-        for name in ("steps", "batch", "patch", "every"):
+        for name in ("steps", "batch", "patch", "every", "frames"):
             if getattr(self, name) < 1:
                 raise SpecError(f"--{name} {getattr(self, name)}: expected at least 1")
         if self.patch < 8:
             raise SpecError(f"--patch {self.patch}: expected at least 8 LR pixels")
+        if self.frames > 100:
+            raise SpecError(f"--frames {self.frames}: expected at most 100")
+        if not 0 <= self.window <= self.frames:
+            raise SpecError(f"--window {self.window}: expected 0 (all) to --frames {self.frames}")
+        if "num_state" in self.spec.options and self.frames == 1:
+            raise SpecError(
+                f"{self.spec.name} is recurrent, which single frames cannot train; add --frames 10"
+            )
         if not 0 < self.lr < 1:
             raise SpecError(f"--lr {self.lr}: expected a learning rate between 0 and 1")
 

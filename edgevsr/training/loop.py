@@ -24,7 +24,7 @@ from edgevsr.progress import progress
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.log import Row, TrainLog
 from edgevsr.training.plan import held_out, learning_rate, parameter_groups
-from edgevsr.training.sampler import PatchSampler
+from edgevsr.training.sampler import ClipSampler, PatchSampler
 
 CHECKPOINT = "checkpoint.safetensors"
 CONFIG = "run.json"
@@ -114,13 +114,18 @@ class Trainer:
 
         def load(files: list[Path]) -> Pairs:
             with self.accelerator.main_process_first():
-                return load_pairs(files, spec.scale, spec.colour, config.degradation, cache)
+                return load_pairs(
+                    files, spec.scale, spec.colour, config.degradation, cache, config.frames
+                )
 
         pairs = load([path for path in media if path not in kept])
         val_media = find_media([Path(config.val)]) if config.val else sorted(kept)
         self.val = load(val_media) if val_media else None
-        self.sampler = PatchSampler(
-            pairs, config.patch, config.batch, config.seed, list(range(len(pairs)))
+        size = config.patch, config.batch, config.seed
+        self.sampler = (
+            PatchSampler(pairs, *size)
+            if config.frames == 1
+            else ClipSampler(pairs, *size, config.frames)
         )
 
     def _step(self) -> Tensor:
@@ -131,7 +136,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate_scale"]
         with self.accelerator.autocast():
-            sr = self.net(lr)
+            sr = self.net(lr, self.config.window) if self.config.window else self.net(lr)
         loss = _LOSSES[self.config.loss](sr.float(), hr)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
@@ -163,14 +168,17 @@ class Trainer:
         return last
 
     def _validate(self) -> float:
-        """Return the mean PSNR-Y of the averaged weights on whole held-out pictures."""
+        """Return the mean PSNR-Y of the averaged weights on whole held-out pictures and clips."""
         assert self.val is not None
         net = self._plain()
         current = {name: value.detach().clone() for name, value in net.named_parameters()}
         _assign(net, self.average)
         try:
             with torch.inference_mode():
-                values = [_picture_psnr_db(net, self.val, i) for i in range(len(self.val))]
+                values = [
+                    _clip_psnr_db(net, self.val, int(first), min(int(count), self.config.frames))
+                    for first, count in self.val.clips
+                ]
         finally:
             _assign(net, current)
         return float(np.mean(values))
@@ -202,6 +210,7 @@ class Trainer:
             "steps": self.step,
             "batch": config.batch,
             "patch": config.patch,
+            "frames": config.frames,
             "seed": config.seed,
             "degradation": config.degradation,
             "hours": round(self.seconds / 3600, 2),
@@ -302,14 +311,20 @@ def _assign(net: nn.Module, values: dict[str, Tensor]) -> None:
             parameter.copy_(values[name])
 
 
-def _picture_psnr_db(net: Net, pairs: Pairs, index: int) -> float:
-    lr, hr = pairs.picture(index)
-    device = next(net.parameters()).device
-    frame = torch.from_numpy((lr / pairs.unit).astype(np.float32).transpose(2, 0, 1)[None])
-    sr = net(frame.to(device)).float().clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
+def _clip_psnr_db(net: Net, pairs: Pairs, first: int, count: int) -> float:
+    """Return the mean PSNR-Y of the frames of a clip, or of the one picture that a still is."""
     from edgevsr.data.colour import rgb_to_y
 
-    rounded, truth = np.round(sr * 255.0), hr / (pairs.unit / 255.0)
-    if pairs.channels == 3:
-        return psnr_db(rgb_to_y(rounded), rgb_to_y(truth), pairs.scale)
-    return psnr_db(rounded[..., 0], truth[..., 0], pairs.scale)
+    device = next(net.parameters()).device
+    views = [pairs.picture(first + i) for i in range(count)]
+    lrs = np.stack([(lr / pairs.unit).astype(np.float32) for lr, _ in views])
+    clip = torch.from_numpy(lrs.transpose(0, 3, 1, 2)[None]).to(device)
+    srs = net(clip).float().clamp(0, 1)[0].permute(0, 2, 3, 1).cpu().numpy()
+    scores = []
+    for sr, (_, hr) in zip(srs, views, strict=True):
+        rounded, truth = np.round(sr * 255.0), hr / (pairs.unit / 255.0)
+        if pairs.channels == 3:
+            scores.append(psnr_db(rgb_to_y(rounded), rgb_to_y(truth), pairs.scale))
+        else:
+            scores.append(psnr_db(rounded[..., 0], truth[..., 0], pairs.scale))
+    return float(np.mean(scores))

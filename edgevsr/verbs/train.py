@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgevsr.errors import SpecError, missing_extra
-from edgevsr.nets.registry import NETS, net_spec
+from edgevsr.nets.registry import net_spec
 from edgevsr.spec import Activation, Colour, NetSpec
 from edgevsr.zoo import zoo_names, zoo_path
+
+_CLIP_FRAMES = 10
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,12 @@ def train(
     steps: int = 60_000,
     batch: int = 16,
     patch: int = 48,
+    frames: int | None = None,
+    window: int = 0,
     lr: float = 5e-4,
     colour: Colour | None = None,
     degradation: str = "bi",
-    activation: Activation = "leaky",
+    activation: Activation | None = None,
     form: str = "collapsed",
     loss: str = "l1",
     init: str | Path | None = None,
@@ -63,7 +67,10 @@ def train(
 ) -> TrainVerbResult:
     """Train `net` on HR images and videos, in the folder `out`; `resume` goes on where it stopped.
 
-    `lr` is Adam's peak rate, `patch` the side of a patch in LR pixels, `every` the steps between
+    Recurrent networks learn from clips of `frames` frames (10), through at most `window` of which
+    gradients reach back (0: all); videos are clips, and a camera moves over the stills. Others
+    take single pictures, or clips' frames where `frames` is given. `lr` is Adam's peak rate,
+    `patch` the side of a patch in LR pixels, `every` the steps between
     checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures, for a last refinement),
     `init` a checkpoint or run whose fitting weights are the start. Without `val`, up to ten
     training files are held out for validation.
@@ -88,6 +95,8 @@ def train(
             "steps": steps,
             "batch": batch,
             "patch": patch,
+            "frames": frames or (_CLIP_FRAMES if "num_state" in spec.options else 1),
+            "window": window,
             "lr": lr,
             "degradation": degradation,
             "form": form,
@@ -123,12 +132,12 @@ def _start(init: str | Path) -> str:
     return str(init)
 
 
-def _spec(net: str, scale: int, activation: Activation, colour: Colour | None) -> NetSpec:
+def _spec(net: str, scale: int, activation: Activation | None, colour: Colour | None) -> NetSpec:
     """Return the spec; `--colour rgb` is the same as the name's -rgb."""
     spec = net_spec(net, scale, activation)
     if colour in (None, spec.colour):
         return spec
     other = f"{net}-rgb" if colour == "rgb" else net.removesuffix("-rgb")
-    if colour not in ("y", "rgb") or other not in NETS:
+    if colour not in ("y", "rgb"):
         raise SpecError(f"--colour {colour}: expected y or rgb")
     return replace(spec, name=other, colour=colour)

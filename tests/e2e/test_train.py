@@ -157,6 +157,42 @@ def test_videos_train_beside_pictures(photos: Path, tmp_path: Path, degradation:
     np.testing.assert_array_equal(pairs.lr, again.lr)
 
 
+def test_a_recurrent_run_resumes_to_the_bit_and_learns(photos: Path, tmp_path: Path) -> None:
+    """Clips from stills and from a video, gradients through windows, halted and gone on with."""
+    make_clip(tmp_path / "clip.mp4", frames=8, size=(128, 96))
+
+    def words(run: str, *options: str) -> list[str]:
+        return [
+            sys.executable, "-m", "edgevsr", "train", "rsesr-f6-m1-s4", "--scale", "2", "--data",
+            str(photos), str(tmp_path / "clip.mp4"), "--out", str(tmp_path / run), "--cache",
+            str(tmp_path / "cache"), *SMALL, "--frames", "6", "--window", "3", *options,
+        ]  # fmt: skip
+
+    whole = finish(words("whole"))
+    process = subprocess.Popen(words("halted"), stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "halted" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if checkpoint.is_file() and load_checkpoint(checkpoint)[1]["step"] >= 4:
+            break
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    finish(words("halted", "--resume"))
+    assert same_bits(tmp_path / "whole", tmp_path / "halted")
+    losses = [float(row["loss"]) for row in log_of(tmp_path / "whole")]
+    assert losses[-1] < losses[0]
+    assert float(str(whole["val_psnr_y_db"])) > 10
+
+
+def test_a_recurrent_net_cannot_learn_from_single_frames(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="--frames 10"):
+        train("rsesr-f6-m1-s4", scale=2, data=photos, out=tmp_path / "run", frames=1)
+    with pytest.raises(SpecError, match="--window"):
+        train("rsesr-f6-m1-s4", scale=2, data=photos, out=tmp_path / "run", frames=4, window=5)
+    assert not (tmp_path / "run").exists()
+
+
 def test_two_processes_train_one_network(photos: Path, tmp_path: Path) -> None:
     """accelerate launch with two CPU processes over gloo: one run, twice the patches a step."""
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]

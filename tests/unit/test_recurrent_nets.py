@@ -1,0 +1,142 @@
+"""Recurrent cells: one clip at once, frame by frame, wide or narrow, is one function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from edgevsr.collapsing import collapse_net, narrow_graph
+from edgevsr.errors import SpecError
+from edgevsr.exporters.onnx import onnx_bytes
+from edgevsr.nets.ops import RecurrentNet
+from edgevsr.nets.registry import build, net_spec
+
+CELLS = ["rsesr-f8-m2-s5", "rsesr-f6-m1-s3-rgb", "rrn-6-2"]
+
+
+def random_cell(name: str, scale: int = 2, seed: int = 0) -> RecurrentNet:
+    """A cell whose biases and wide weights are anything but zero."""
+    torch.manual_seed(seed)
+    net = build(replace(net_spec(name, scale), expansion=16))
+    assert isinstance(net, RecurrentNet)
+    with torch.no_grad():
+        for key, value in net.named_parameters():
+            if key.endswith("bias"):
+                value.normal_(std=0.1)
+    return net
+
+
+def random_clip(net: RecurrentNet, frames: int, batch: int = 1) -> torch.Tensor:
+    return torch.rand(batch, frames, net.spec.channels, 10, 13)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_clip_at_once_is_its_frames_in_turn(name: str, scale: int) -> None:
+    net = random_cell(name, scale)
+    clip = random_clip(net, 4, batch=2)
+    with torch.no_grad():
+        whole = net(clip)
+        previous = clip[:, 0]
+        state = torch.zeros(2, net.inputs["state_in:0"], 10, 13)
+        for index in range(4):
+            sr, state = net.step(clip[:, index], previous, state)
+            previous = clip[:, index]
+            torch.testing.assert_close(sr, whole[:, index], rtol=0, atol=1e-6)
+            assert float(state.min()) >= 0.0
+        expanded = net.set_form("expanded")(clip)
+    assert whole.shape == (2, 4, net.spec.channels, 10 * scale, 13 * scale)
+    torch.testing.assert_close(expanded, whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_onnxruntime_streams_what_the_wide_network_gives(name: str) -> None:
+    """A hundred frames, state fed back, stay within a hundredth of an 8-bit step."""
+    net = random_cell(name)
+    clip = random_clip(net, 100)
+    with torch.no_grad():
+        expected = net.set_form("expanded")(clip)[0].numpy()
+    graph = narrow_graph(net)
+    session = onnxruntime.InferenceSession(onnx_bytes(graph))
+    frames = clip[0].numpy()
+    state = np.zeros((1, net.inputs["state_in:0"], 10, 13), np.float32)
+    for index, frame in enumerate(frames):
+        given = {
+            graph.input_of("frame"): frame[None],
+            graph.input_of("previous_frame"): frames[max(index - 1, 0)][None],
+            graph.input_of("state_in:0"): state,
+        }
+        names = [graph.output_of("sr"), graph.output_of("state_out:0")]
+        sr, state = session.run(names, given)
+        assert np.abs(sr[0] - expected[index]).max() <= 0.01 / 255
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_collapses_within_the_bound(name: str) -> None:
+    collapsed = collapse_net(random_cell(name))
+    assert 0 < collapsed.max_abs_err <= 1e-5
+    roles = collapsed.graph.roles
+    assert {roles[name] for name in collapsed.graph.inputs} == {
+        "frame", "previous_frame", "state_in:0",
+    }  # fmt: skip
+    assert {roles[name] for name in collapsed.graph.outputs} == {"sr", "state_out:0"}
+    # GPU delegates corrupt an output that the graph also reads, and a state that passes through.
+    assert not {*collapsed.graph.outputs} & {
+        read for node in collapsed.graph.nodes for read in node.inputs
+    }
+
+
+def test_the_light_form_of_rrn_has_the_published_weights() -> None:
+    """MobileRRN, ×4 on RGB with 16 channels and 5 blocks: 35,664 weights with biases."""
+    graph = narrow_graph(build(net_spec("rrn-16-5-rgb", 4)))
+    biases = sum(node.bias.size for node in graph.nodes if node.bias is not None)
+    assert graph.params + biases == 35_664
+    assert graph.params * 320 * 180 / 1e9 == pytest.approx(2.04, abs=0.005)
+
+
+def test_sizes_that_matter_keep_their_budgets() -> None:
+    """GMAC a frame: ×4 at 320×180 up to 2.04 and 1.0, ×2 at 640×360 up to SESR-M5's 3.115."""
+    for name, scale, size, limit in (
+        ("rsesr-f24-m5-s12", 4, (320, 180), 2.04),
+        ("rsesr-f16-m5-s11", 4, (320, 180), 1.0),
+        ("rsesr-f16-m4-s11", 2, (640, 360), 3.115),
+    ):
+        params = narrow_graph(build(net_spec(name, scale))).params
+        assert 0.9 * limit <= params * size[0] * size[1] / 1e9 <= limit
+
+
+def test_the_window_bounds_how_far_gradients_reach() -> None:
+    net = random_cell("rsesr-f8-m2-s5")
+
+    def reach(window: int) -> list[bool]:
+        clip = random_clip(net, 6).requires_grad_()
+        net(clip, window)[:, -1].sum().backward()
+        assert clip.grad is not None
+        return [bool(frame.abs().max() > 0) for frame in clip.grad[0]]
+
+    assert all(reach(0))
+    # The state is detached before frame 4; the frame before it is still read as the previous one.
+    assert reach(2) == [False, False, False, True, True, True]
+
+
+def test_a_clip_of_one_frame_starts_from_nothing() -> None:
+    net = random_cell("rsesr-f8-m2-s5")
+    frame = torch.rand(1, 1, 10, 13)
+    with torch.no_grad():
+        sr, _ = net.step(frame, frame, torch.zeros(1, 5, 10, 13))
+        torch.testing.assert_close(net(frame), sr, rtol=0, atol=1e-6)
+
+
+def test_names_spell_out_any_structure() -> None:
+    spec = net_spec("rsesr-f20-m2-s16-rgb", 4)
+    assert spec.options == {"num_feat": 20, "num_block": 2, "num_state": 16}
+    assert (spec.colour, spec.activation, spec.channels) == ("rgb", "relu", 3)
+    assert net_spec("sesr-f24-m5", 4).options == {"num_feat": 24, "num_block": 5}
+    assert net_spec("sesr-f24-m5", 4).activation == "leaky"
+    for wrong in ("rsesr-f0-m5-s12", "rsesr-f24-m5", "sesr-f24-m5-s12", "rrn-16"):
+        with pytest.raises(SpecError, match="not known"):
+            net_spec(wrong, 4)

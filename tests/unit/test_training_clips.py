@@ -1,0 +1,123 @@
+"""Clips to train on: from stills by a moving camera, from videos, cut, reversed, replayable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from edgevsr.data.motion import moving_clip
+from edgevsr.data.pairs import Pairs, find_media, load_pairs
+from edgevsr.errors import DataError
+from edgevsr.training.sampler import ClipSampler
+from tests.e2e.conftest import make_clip
+
+
+def picture(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    height=st.integers(8, 60),
+    width=st.integers(8, 60),
+    frames=st.integers(1, 12),
+)
+def test_a_moving_camera_gives_whole_frames_of_one_size(
+    seed: int, height: int, width: int, frames: int
+) -> None:
+    side = min(height, width)
+    clip = list(
+        moving_clip(picture(1, height, width), picture(2, width, height), side, frames, seed)
+    )
+    assert len(clip) == frames
+    assert all(view.shape == (side, side, 3) and view.dtype == np.uint8 for view in clip)
+
+
+def test_the_seed_decides_the_motion_and_most_clips_move() -> None:
+    def first_and_last(seed: int) -> tuple[np.ndarray, np.ndarray]:
+        clip = list(moving_clip(picture(1), picture(2), 64, 8, seed))
+        return clip[0], clip[-1]
+
+    np.testing.assert_array_equal(first_and_last(3), first_and_last(3))
+    moved = [not np.array_equal(*first_and_last(seed)) for seed in range(20)]
+    assert sum(moved) >= 18
+
+
+def test_a_camera_that_slides_keeps_every_pixel() -> None:
+    """Half of the clips are whole-pixel slides: each frame is a part of the mirrored picture."""
+    still = picture(1)
+    known = {tuple(pixel) for pixel in still.reshape(-1, 3).tolist()}
+    exact = 0
+    for seed in range(30):
+        views = np.stack(list(moving_clip(still, still, 40, 5, seed)))
+        exact += {tuple(pixel) for pixel in views.reshape(-1, 3).tolist()} <= known
+    assert 6 <= exact <= 24
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    folder = tmp_path_factory.mktemp("clips")
+    for index in range(3):
+        Image.fromarray(picture(index)).save(folder / f"{index}.png")
+    make_clip(folder / "clip.mp4", frames=5, size=(128, 96))
+    return load_pairs(find_media([folder]), 2, "y", "bi", folder / "cache", frames=6)
+
+
+def test_stills_become_clips_and_videos_keep_their_order(pairs: Pairs) -> None:
+    assert [int(count) for _, count in pairs.clips] == [6, 6, 6, 5]
+    assert [int(first) for first, _ in pairs.clips] == [0, 6, 12, 18]
+    assert len(pairs) == 23
+
+
+def test_batches_replay_and_hold_aligned_clips(pairs: Pairs) -> None:
+    sampler = ClipSampler(pairs, patch=12, batch=3, seed=1, frames=7)
+    lr, hr = sampler.batch(5)
+    assert lr.shape == (3, 7, 1, 12, 12)
+    assert hr.shape == (3, 7, 1, 24, 24)
+    again = sampler.batch(5)
+    assert bool((lr == again[0]).all())
+    assert bool((hr == again[1]).all())
+    assert not bool((sampler.batch(6)[0] == lr).all())
+    # Bicubic halving keeps the mean, so patches that were not aligned would show here.
+    means = (lr.mean((2, 3, 4)) - hr.mean((2, 3, 4))).abs()
+    assert float(means.max()) < 0.03
+
+
+def test_a_tenth_of_the_clips_are_cut_to_another_scene() -> None:
+    """Of a black and a white clip, half of the cuts show, and no clip has two."""
+    white = np.repeat(np.array([0, 1], np.uint16), 5 * 16 * 16)
+    pairs = Pairs(
+        names=("black",) * 5 + ("white",) * 5,
+        sizes=np.full((10, 2), 16, np.int64),
+        clips=np.array([[0, 5], [5, 5]], np.int64),
+        lr=white,
+        hr=np.repeat(white, 4),
+        scale=2,
+        channels=1,
+        unit=1.0,
+    )
+    sampler = ClipSampler(pairs, patch=12, batch=1000, seed=0, frames=6)
+    lr, hr = sampler.batch(0)
+    cuts = (lr[:, 1:, 0, 0, 0] != lr[:, :-1, 0, 0, 0]).sum(1)
+    assert int(cuts.max()) == 1
+    assert 25 <= int(cuts.sum()) <= 80
+    assert bool((lr.mean((2, 3, 4)) == hr.mean((2, 3, 4))).all())
+
+
+def test_patches_larger_than_every_clip_are_refused(pairs: Pairs) -> None:
+    with pytest.raises(DataError, match="smaller --patch"):
+        ClipSampler(pairs, patch=200, batch=1, seed=0, frames=6)
+
+
+def test_stills_alone_have_no_clip(tmp_path: Path) -> None:
+    Image.fromarray(picture(0)).save(tmp_path / "0.png")
+    stills = load_pairs(find_media([tmp_path]), 2, "y", "bi", tmp_path / "cache")
+    with pytest.raises(DataError):
+        ClipSampler(stills, patch=12, batch=1, seed=0, frames=2)
