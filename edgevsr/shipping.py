@@ -15,6 +15,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,19 @@ from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.files import write_bytes, write_json
 from edgevsr.graph.ir import Graph
 from edgevsr.nets.checkpoint import load_net, save_net
+from edgevsr.nets.registry import net_spec
 from edgevsr.quantization.calibration import load_calibration
 from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.runtime.model import SrModel
-from edgevsr.spec import NetSpec
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.loop import CHECKPOINT, CONFIG
 from edgevsr.zoo import calibration_frames
 
 ZOO = Path(__file__).parent / "zoo"
+_OPTIONS = (
+    "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "form", "seed",
+    "every",
+)  # fmt: skip
 _TRAINING_DATA = ZOO / "training_data.json"
 
 
@@ -122,12 +127,12 @@ def _command(run: Path, config: TrainConfig) -> str:
     spec = config.spec
     words = ["edgevsr", "train", spec.name, "--scale", str(spec.scale)]
     words += ["--data", *(Path(path).name for path in config.data), "--out", run.name]
-    if spec.activation != NetSpec.activation:
+    if spec.activation != net_spec(spec.name, spec.scale).activation:
         words += ["--activation", spec.activation]
-    plain = TrainConfig(spec=spec, data=config.data)
-    for option in ("steps", "batch", "patch", "lr", "loss", "degradation", "form", "seed", "every"):
+    defaults = {field.name: field.default for field in fields(TrainConfig)}
+    for option in _OPTIONS:
         value = getattr(config, option)
-        if value != getattr(plain, option) or option in ("steps", "seed"):
+        if value != defaults[option] or option in ("steps", "seed"):
             words += [f"--{option}", str(value)]
     if config.init:
         words += ["--init", Path(config.init).name]

@@ -295,7 +295,8 @@ def _check_same(config: TrainConfig, path: Path) -> None:
         stored = TrainConfig.from_json(json.loads(path.read_text())).to_json()
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: cannot be read ({error})") from error
-    asked: dict[str, Any] = config.to_json()
+    asked = config.to_json()
+    stored, asked = ({**value.pop("spec"), **value} for value in (stored, asked))
     changed = [f"{key}: {stored[key]} → {asked[key]}" for key in asked if asked[key] != stored[key]]
     if changed:
         raise SpecError(f"{path.parent}: --resume with other settings ({'; '.join(changed)})")

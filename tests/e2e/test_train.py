@@ -218,6 +218,8 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(
         train_small(photos, run, steps=1)
     with pytest.raises(SpecError, match="steps: 1 → 2"):
         train_small(photos, run, steps=2, resume=True)
+    with pytest.raises(SpecError, match=r"settings \(activation: leaky → relu\)"):
+        train_small(photos, run, steps=1, activation="relu", resume=True)
     with pytest.raises(SpecError, match="no checkpoint to resume"):
         train_small(photos, tmp_path / "absent", resume=True)
 
