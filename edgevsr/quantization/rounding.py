@@ -71,7 +71,10 @@ def nearest(weight: Matrix, scales: NDArray[Any]) -> NDArray[np.int8]:
 
 
 def round_together(weight: Matrix, scales: NDArray[np.float32], gram: Matrix) -> NDArray[np.int8]:
-    """Return int8 codes of `weight` (O, K), errors spread by the windows' Gram matrix (K, K)."""
+    """Return int8 codes of `weight` (O, K), errors spread by the windows' Gram matrix (K, K).
+
+    The spreading is greedy: a row that it would make worse keeps its nearest codes.
+    """
     damped = gram + _DAMPING * np.mean(np.diag(gram)) * np.eye(len(gram))
     # The windows' most active inputs first: their errors have the most room to be taken up.
     order = np.argsort(-np.diag(damped), kind="stable")
@@ -85,7 +88,15 @@ def round_together(weight: Matrix, scales: NDArray[np.float32], gram: Matrix) ->
         left[:, column + 1 :] -= np.outer(error, factor[column, column + 1 :])
     back = np.empty_like(codes)
     back[:, order] = codes
-    return back.astype(np.int8)
+    plain = nearest(weight, scales)
+
+    def cost(rounded: NDArray[Any]) -> Matrix:
+        error = rounded * scale[:, None] - weight
+        rows: Matrix = np.einsum("ok,kl,ol->o", error, gram, error)
+        return rows
+
+    worse = cost(back) > cost(plain)
+    return np.where(worse[:, None], plain, back).astype(np.int8)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -32,6 +32,7 @@ from edgevsr.zoo import calibration_frames
 from tests.graphs import fsrcnn_graph, sesr_graph
 
 FRAMES = [frame[:40, :48] for frame in load_calibration(calibration_frames(), channels=1, limit=6)]
+FEEDS = [{"frame": frame[None]} for frame in FRAMES]
 
 
 def psnr_db(graph: Graph, int8: Graph, frames: list[NDArray[np.float32]]) -> float:
@@ -75,23 +76,24 @@ def test_a_negative_side_that_the_activation_discards_costs_no_codes() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(outputs=st.integers(1, 6), inputs=st.integers(2, 30), seed=st.integers(0, 2**31))
+@example(outputs=1, inputs=8, seed=539326)
 def test_rounding_together_never_costs_the_output_more(
     outputs: int, inputs: int, seed: int
 ) -> None:
-    """On strongly correlated inputs, joint rounding beats the nearest codes."""
+    """On strongly correlated inputs too."""
     rng = np.random.default_rng(seed)
     mixed = rng.normal(size=(400, 3)) @ rng.normal(size=(3, inputs))
     data = mixed + 0.05 * rng.normal(size=(400, inputs))
     weight = rng.normal(size=(outputs, inputs))
     gram = data.T @ data / len(data)
     scales = np.full(outputs, 0.3, np.float32)
-    together = round_together(weight, scales, gram) * scales[:, None]
+    together = round_together(weight, scales, gram) * scales[:, None].astype(np.float64)
     nearest = np.rint(weight / scales[:, None]) * scales[:, None]
 
     def cost(rounded: NDArray[np.float64]) -> float:
         return float(np.mean((data @ (rounded - weight).T) ** 2))
 
-    assert cost(together) <= cost(nearest) * 1.05
+    assert cost(together) <= cost(nearest) * (1 + 1e-9)
 
 
 def test_refit_mends_what_the_layers_before_did() -> None:
@@ -151,7 +153,7 @@ def test_equalization_keeps_the_function(make: object) -> None:
     rng = np.random.default_rng(0)
     tensors = run_float(graph, {"frame": FRAMES[0][None]})
     samples = {name: values.reshape(-1, values.shape[3]) for name, values in tensors.items()}
-    weights = channel_weights(graph, FRAMES)
+    weights = channel_weights(graph, FEEDS)
     equal, factors = equalize(graph, samples, weights)
     assert factors
     assert all(np.all(factor >= 1) and np.any(factor > 1) for factor in factors.values())
@@ -169,8 +171,8 @@ def test_an_error_where_the_picture_hangs_on_it_counts_more() -> None:
     weight = last.weight.copy()
     weight[..., 2] *= 10.0
     louder = tuple(replace(n, weight=weight) if n is last else n for n in graph.nodes)
-    before = channel_weights(graph, FRAMES)[last.inputs[0]]
-    after = channel_weights(replace(graph, nodes=louder), FRAMES)[last.inputs[0]]
+    before = channel_weights(graph, FEEDS)[last.inputs[0]]
+    after = channel_weights(replace(graph, nodes=louder), FEEDS)[last.inputs[0]]
     np.testing.assert_allclose(after[2] / before[2], 100.0, rtol=1e-2)
     np.testing.assert_allclose(after[[0, 1, 3]], before[[0, 1, 3]], rtol=1e-2)
 
@@ -227,9 +229,6 @@ def test_what_cannot_be_quantized_is_refused() -> None:
         quantize_graph(quantize_graph(graph, FRAMES, Scheme("minmax", "nearest")), FRAMES)
     with pytest.raises(QuantizeError, match="no calibration frame"):
         quantize_graph(graph, [])
-    two = replace(graph, inputs=("frame", "state"), roles={**graph.roles, "state": "state_in:0"})
-    with pytest.raises(QuantizeError, match="2 inputs"):
-        quantize_graph(two, FRAMES)
 
 
 def test_calibration_takes_luma_as_a_decoder_delivers_it() -> None:
