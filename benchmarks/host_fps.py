@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevsr.errors import EdgeVsrError
-from edgevsr.profiling.host import host_file, random_feeds, time_call, warm_up
+from edgevsr.profiling.host import frame_call, host_file, random_feeds, time_call, warm_up
 from edgevsr.runtime.runners import available_threads, open_runner
 from edgevsr.sources import open_source
 from edgevsr.spec import parse_size
@@ -49,8 +49,7 @@ def network(source: str, size: tuple[int, int], runtime: str, threads: int) -> C
     file = host_file(stage.graph, stage.path, size, runtime)
     runner = open_runner(file.data, runtime, threads)
     runner.resize(size)
-    feeds = random_feeds(runner.inputs, size, runtime)
-    return Contender(f"{stage.name} {runtime}", lambda: runner.run(feeds))
+    return Contender(f"{stage.name} {runtime}", frame_call(file, runner, size))
 
 
 def peer_file(path: Path, threads: int) -> tuple[Contender, tuple[int, int]]:

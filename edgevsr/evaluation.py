@@ -2,7 +2,8 @@
 
 HR is cropped top-left to a multiple of the scale; LR is its antialiased bicubic, rounded to 8-bit
 RGB. Luma (BT.601, float64) of HR stays unrounded; SR is rounded to 8 bits whatever the network; a
-border of `scale` pixels is left out.
+border of `scale` pixels is left out. Frames of a clip are pictures too, given to the network in
+order, and are scored once more as `clip_scores` says.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevsr.data.clips import is_video, read_frames
+from edgevsr.clip_scores import ClipMeter, ClipScore, FrameScore, finite_mean, score_clips
 from edgevsr.data.colour import rgb_to_y
-from edgevsr.data.degrade import crop_to_multiple, degrade, imresize, round_u8
-from edgevsr.data.images import is_image, read_rgb
+from edgevsr.data.cuts import CutDetector
+from edgevsr.data.degrade import Degradation, crop_to_multiple, degrade, imresize, round_u8
+from edgevsr.data.images import read_rgb
+from edgevsr.data.listing import Clip, group_clips, list_media
 from edgevsr.errors import DataError, SpecError
-from edgevsr.metrics import psnr_db, ssim
+from edgevsr.metrics import psnr_db, ssim_map
 
 LrY = Literal["8bit", "float"]
 LR_Y: tuple[LrY, ...] = ("8bit", "float")
@@ -49,7 +52,8 @@ class Model(Protocol):
 class Picture:
     """One picture of a test set at one scale; what can be shared between networks is kept.
 
-    `starts_clip` is False for a frame that follows the one before it in a video.
+    `clip` names the clip it is a frame of; `starts_clip` is False for a frame that follows the one
+    before it there.
     """
 
     name: str
@@ -57,10 +61,18 @@ class Picture:
     hr: NDArray[np.uint8]
     lr: NDArray[np.uint8]
     starts_clip: bool = True
+    clip: str | None = None
 
     @classmethod
     def of(
-        cls, name: str, picture: NDArray[np.uint8], scale: int, starts_clip: bool = True
+        cls,
+        name: str,
+        picture: NDArray[np.uint8],
+        scale: int,
+        starts_clip: bool = True,
+        *,
+        clip: str | None = None,
+        degradation: Degradation = "bi",
     ) -> Picture:
         """Make the HR and LR of an 8-bit RGB picture (H, W, 3).
 
@@ -74,28 +86,41 @@ class Picture:
                 f"{name}: {picture.shape[1]}x{picture.shape[0]} is too small to be scored at "
                 f"x{scale}; expected at least {least}x{least}"
             )
-        return cls(name, scale, hr, degrade(hr, scale), starts_clip)
+        return cls(name, scale, hr, degrade(hr, scale, degradation), starts_clip, clip)
 
     @cached_property
     def hr_y(self) -> NDArray[np.float64]:
         """Unrounded luma of HR."""
         return rgb_to_y(self.hr)
 
-    @cached_property
+    @property
     def bicubic_psnr_y_db(self) -> float:
         """PSNR-Y of LR enlarged by bicubic as RGB and rounded to 8 bits."""
-        enlarged = round_u8(imresize(self.lr, self.scale))
-        return psnr_db(rgb_to_y(enlarged), self.hr_y, self.scale)
+        return self._bicubic[0]
+
+    @property
+    def bicubic_psnr_y_db_whole(self) -> float:
+        """The same with no border left out."""
+        return self._bicubic[1]
+
+    @cached_property
+    def _bicubic(self) -> tuple[float, float]:
+        luma = rgb_to_y(round_u8(imresize(self.lr, self.scale)))
+        return psnr_db(luma, self.hr_y, self.scale), psnr_db(luma, self.hr_y)
 
 
 @dataclass(frozen=True)
 class ImageScore:
-    """What one picture scored; an infinite PSNR means that SR equals HR."""
+    """What one picture scored; an infinite PSNR means that SR equals HR.
+
+    `frame` is what it scored as a frame of a clip.
+    """
 
     name: str
     psnr_y_db: float
     ssim_y: float
     bicubic_psnr_y_db: float
+    frame: FrameScore | None = None
 
 
 @dataclass(frozen=True)
@@ -107,17 +132,22 @@ class Evaluation:
     @property
     def psnr_y_db(self) -> float | None:
         """Mean PSNR-Y in dB, or None when every picture's is infinite."""
-        return _finite_mean([image.psnr_y_db for image in self.images])
+        return finite_mean([image.psnr_y_db for image in self.images])
 
     @property
     def bicubic_psnr_y_db(self) -> float | None:
         """Mean PSNR-Y of bicubic in dB, or None when every picture's is infinite."""
-        return _finite_mean([image.bicubic_psnr_y_db for image in self.images])
+        return finite_mean([image.bicubic_psnr_y_db for image in self.images])
 
     @property
     def ssim_y(self) -> float:
         """Mean SSIM-Y."""
         return float(np.mean([image.ssim_y for image in self.images]))
+
+    @cached_property
+    def clips(self) -> tuple[ClipScore, ...]:
+        """The scores of the clips among them."""
+        return score_clips([image.frame for image in self.images if image.frame is not None])
 
     @property
     def infinite(self) -> int:
@@ -130,11 +160,14 @@ def evaluate_model(
     images: Iterable[Picture],
     lr_y: LrY = "8bit",
     on_image: Callable[[ImageScore], None] | None = None,
+    *,
+    reset_on_cut: bool = False,
 ) -> Evaluation:
     """Score a network on pictures prepared at its scale.
 
     `lr_y` "float" feeds Y networks the unrounded luma of LR, "8bit" the rounded one; RGB networks
-    take the 8-bit LR either way. `on_image` is told of every score as it comes.
+    take the 8-bit LR either way. `on_image` is told of every score as it comes. A recurrent network
+    starts anew with every picture and clip and, with `reset_on_cut`, with every scene.
 
     Raises:
         SpecError: `lr_y` is not known, a picture was prepared at another scale, or the network
@@ -144,26 +177,44 @@ def evaluate_model(
     if lr_y not in LR_Y:
         raise SpecError(f"lr-y {lr_y!r}: expected one of {', '.join(LR_Y)}")
     scores = []
+    cuts, meter = CutDetector(), ClipMeter()
     for image in images:
         if image.scale != model.scale:
             raise SpecError(
                 f"{image.name}: prepared at x{image.scale}, but the network is x{model.scale}"
             )
-        if image.starts_clip:
+        if image.starts_clip or (reset_on_cut and cuts.is_cut(image.lr)):
             model.reset()
         sr_y = super_resolve_y(model, image.lr, lr_y)
-        score = ImageScore(
-            image.name,
-            psnr_db(sr_y, image.hr_y, image.scale),
-            ssim(sr_y, image.hr_y, image.scale),
-            image.bicubic_psnr_y_db,
-        )
+        score = _score(image, sr_y, meter)
         scores.append(score)
         if on_image is not None:
             on_image(score)
     if not scores:
         raise DataError("no image to evaluate on")
     return Evaluation(tuple(scores))
+
+
+def _score(image: Picture, sr_y: NDArray[np.float64], meter: ClipMeter) -> ImageScore:
+    frame = None
+    windows = ssim_map(sr_y, image.hr_y)
+    border = image.scale
+    if image.clip is not None:
+        frame = meter.score(
+            image.clip,
+            image.starts_clip,
+            sr_y,
+            image.hr_y,
+            float(windows.mean()),
+            image.bicubic_psnr_y_db_whole,
+        )
+    return ImageScore(
+        image.name,
+        psnr_db(sr_y, image.hr_y, border),
+        float(windows[border:-border, border:-border].mean()),
+        image.bicubic_psnr_y_db,
+        frame,
+    )
 
 
 def super_resolve_y(model: Model, lr: NDArray[np.uint8], lr_y: LrY = "8bit") -> NDArray[np.float64]:
@@ -190,50 +241,69 @@ def list_picture_files(data: Path) -> list[Path]:
     Raises:
         DataError: there is none, or the path does not exist.
     """
-    if data.is_file():
-        if not (is_image(data) or is_video(data)):
-            raise DataError(f"{data}: expected an image, a video or a folder of them")
-        return [data]
-    if not data.is_dir():
-        raise DataError(f"{data}: no such folder or file")
-    files = (path for path in data.rglob("*") if path.is_file())
-    found = sorted(path for path in files if is_image(path) or is_video(path))
-    if not found:
-        raise DataError(f"{data}: holds no image and no video")
-    return found
+    return list_media(data)
 
 
-def read_pictures(data: Path, scale: int, files: Sequence[Path] = ()) -> Iterator[Picture]:
-    """Yield the pictures of a folder or file, and every frame of its videos, one at a time.
+def read_pictures(
+    data: Path, scale: int, files: Sequence[Path] = (), degradation: Degradation = "bi"
+) -> Iterator[Picture]:
+    """Yield the pictures of a folder or file, and every frame of its clips, one at a time.
 
-    Pictures are named by their path below `data`, frames as `clip.mkv#1`.
+    Pictures are named by their path below `data`, frames of videos as `clip.mkv#1`. What a clip is
+    says `edgevsr.data.listing`.
 
     Raises:
-        DataError: there is none, or one cannot be read or is too small.
+        DataError: there is none, or one cannot be read, is too small, or differs in size from the
+            clip it belongs to.
     """
-    for path in files or list_picture_files(data):
-        name = path.name if path == data else path.relative_to(data).as_posix()
-        if is_image(path):
-            yield Picture.of(name, read_rgb(path), scale)
-            continue
-        for number, frame in enumerate(read_frames(path), start=1):
-            yield Picture.of(f"{name}#{number}", frame, scale, starts_clip=number == 1)
+    for found in group_clips(data, files or list_media(data)):
+        if isinstance(found, Clip):
+            yield from _frames(data, found, scale, degradation)
+        else:
+            name = _name(data, found)
+            yield Picture.of(name, read_rgb(found), scale, degradation=degradation)
+
+
+def _frames(data: Path, clip: Clip, scale: int, degradation: Degradation) -> Iterator[Picture]:
+    for number, frame in enumerate(clip.frames(), start=1):
+        label = clip.labels[number - 1] if clip.labels else f"{_name(data, clip.files[0])}#{number}"
+        starts = number == 1
+        yield Picture.of(label, frame, scale, starts, clip=clip.name, degradation=degradation)
+
+
+def _name(data: Path, path: Path) -> str:
+    return path.name if path == data else path.relative_to(data).as_posix()
+
+
+_FRAME_COLUMNS = (
+    "clip", "psnr_y_db_crop0", "psnr_y_db_crop8", "ssim_y_crop0", "t_consistency",
+)  # fmt: skip
 
 
 def scores_csv(evaluation: Evaluation) -> str:
     """Return the scores as CSV with a header, a row a picture and a last row of means.
 
-    An infinite PSNR is an empty field.
+    An infinite PSNR is an empty field. Where there are clips, their frames' own scores follow in
+    further columns: the curve over time of each.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "psnr_y_db", "ssim_y", "bicubic_psnr_y_db"])
+    columns = _FRAME_COLUMNS if evaluation.clips else ()
+    writer.writerow(["name", "psnr_y_db", "ssim_y", "bicubic_psnr_y_db", *columns])
     for image in evaluation.images:
         fields = (image.psnr_y_db, image.ssim_y, image.bicubic_psnr_y_db)
-        writer.writerow([image.name, *map(_field, fields)])
+        row = [image.name, *map(_field, fields)]
+        writer.writerow([*row, *(_frame_fields(image.frame) if columns else ())])
     means = (evaluation.psnr_y_db, evaluation.ssim_y, evaluation.bicubic_psnr_y_db)
-    writer.writerow(["mean", *map(_field, means)])
+    writer.writerow(["mean", *map(_field, means), *[""] * len(columns)])
     return text.getvalue()
+
+
+def _frame_fields(frame: FrameScore | None) -> list[str]:
+    if frame is None:
+        return [""] * len(_FRAME_COLUMNS)
+    fields = (frame.psnr_y_db, frame.psnr_y_db_crop8, frame.ssim_y, frame.t_consistency)
+    return [frame.clip, *map(_field, fields)]
 
 
 def finite_or_none(value: float | None) -> float | None:
@@ -244,8 +314,3 @@ def finite_or_none(value: float | None) -> float | None:
 def _field(value: float | None) -> str:
     number = finite_or_none(value)
     return "" if number is None else f"{number:.6f}"
-
-
-def _finite_mean(values: Sequence[float]) -> float | None:
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else None

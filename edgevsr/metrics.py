@@ -1,13 +1,16 @@
-"""Picture quality: PSNR and SSIM of planes in the 8-bit range, in float64."""
+"""Picture quality: PSNR and SSIM of planes in the 8-bit range, in float64, and tOF of clips."""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevsr.errors import DataError
+from edgevsr.errors import DataError, missing_extra
 
 Float = NDArray[np.float64]
 
@@ -43,6 +46,17 @@ def ssim(a: NDArray[Any], b: NDArray[Any], border: int = 0) -> float:
     Source: Z. Wang et al., "Image quality assessment: from error visibility to structural
     similarity", 2004, equation 13, K1 = 0.01, K2 = 0.03.
     """
+    return float(np.mean(ssim_map(a, b, border)))
+
+
+def ssim_map(a: NDArray[Any], b: NDArray[Any], border: int = 0) -> Float:
+    """Return the SSIM of every window that `ssim` takes the mean of, by its position.
+
+    A border left out of the planes leaves as many rows and columns out of the map.
+
+    Raises:
+        DataError: the shapes differ, or less than a window is left inside the border.
+    """
     a, b = _inside(a, b, border, least=2 * _RADIUS + 1)
     mean_a, mean_b = _blur(a), _blur(b)
     var_a = _blur(a * a) - mean_a**2
@@ -50,7 +64,45 @@ def ssim(a: NDArray[Any], b: NDArray[Any], border: int = 0) -> float:
     covariance = _blur(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
     structure = (2 * covariance + _C2) / (var_a + var_b + _C2)
-    return float(np.mean(luminance * structure))
+    found: Float = luminance * structure
+    return found
+
+
+@functools.cache
+def has_flow() -> bool:
+    """Whether OpenCV is installed, which computes optical flow."""
+    return importlib.util.find_spec("cv2") is not None
+
+
+def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the optical flow (H, W, 2) in pixels from one 8-bit plane to the next, by DIS.
+
+    Raises:
+        EdgeVsrError: OpenCV is not installed.
+
+    Source: T. Kroeger et al., "Fast optical flow using dense inverse search", ECCV 2016; OpenCV's
+    medium preset.
+    """
+    if not has_flow():
+        raise missing_extra("opencv-python-headless", "video", "optical flow")
+    cv2: Any = importlib.import_module("cv2")  # its own types lack the flow
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    found: NDArray[np.float32] = dis.calc(before, after, None)
+    return found
+
+
+def flow_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Return the mean distance in pixels of two flows (H, W, 2): tOF when b is that of HR.
+
+    Raises:
+        DataError: the shapes differ.
+
+    Source: M. Chu et al., "Learning temporal coherence via self-supervision for GAN-based video
+    generation", 2020, tOF.
+    """
+    if a.shape != b.shape:
+        raise DataError(f"flows to compare have shapes {a.shape} and {b.shape}; expected equal")
+    return float(np.linalg.norm(a.astype(np.float64) - b, axis=2).mean())
 
 
 def _inside(a: NDArray[Any], b: NDArray[Any], border: int, least: int) -> tuple[Float, Float]:

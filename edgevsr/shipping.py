@@ -21,20 +21,23 @@ from pathlib import Path
 from typing import Any
 
 from edgevsr.cli import guarded
+from edgevsr.clip_scores import ClipMeans, figures
 from edgevsr.collapsing import CollapsedNet, collapse_checkpoint
+from edgevsr.drift import measure_drift
 from edgevsr.errors import DataError, SourceError
 from edgevsr.evaluation import Evaluation, LrY, Picture, evaluate_model, read_pictures
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.files import write_bytes, write_json
 from edgevsr.graph.ir import Graph
+from edgevsr.graph.streaming import is_recurrent
 from edgevsr.nets.checkpoint import load_net, save_net
 from edgevsr.nets.registry import net_spec
-from edgevsr.quantization.calibration import load_calibration
+from edgevsr.quantization.calibration import load_calibration, load_for
 from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.runtime.model import SrModel
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.loop import CHECKPOINT, CONFIG
-from edgevsr.zoo import calibration_frames
+from edgevsr.zoo import calibration_frames, sample_clip
 
 ZOO = Path(__file__).parent / "zoo"
 _OPTIONS = (
@@ -63,9 +66,9 @@ def ship(run: Path, sets: Sequence[Path], wide: bool, folder: Path = ZOO) -> lis
     finally:
         if not wide:
             checkpoint.unlink()
-    int8 = quantize_graph(
-        collapsed.graph, load_calibration(calibration_frames(), collapsed.graph.channels)
-    )
+    recurrent = is_recurrent(collapsed.graph)
+    calibration = sample_clip() if recurrent else calibration_frames()
+    int8 = quantize_graph(collapsed.graph, load_for(collapsed.graph, calibration))
     scores = _scores(collapsed.graph, int8, sets, config.spec.scale)
     common = _common(config, collapsed, training)
     forms = {"narrow": name, "w8a8": f"{name}-w8a8"} | ({"wide": f"{name}-wide"} if wide else {})
@@ -77,9 +80,13 @@ def ship(run: Path, sets: Sequence[Path], wide: bool, folder: Path = ZOO) -> lis
             "form": form,
             "params": params,
             **common,
-            "psnr_y_db": _table(scores, columns, "psnr_y_db", 3),
-            "ssim_y": _table(scores, columns, "ssim_y", 4),
+            "psnr_y_db": _table(scores, columns, recurrent, "psnr_y_db", 3),
+            "ssim_y": _table(scores, columns, recurrent, "ssim_y", 4),
         }
+        if recurrent:
+            card["clips"] = _clips(scores, columns)
+        if recurrent and form == "w8a8":
+            card["drift"] = _drift(collapsed.graph, int8, sets, config.spec.scale)
         write_json(folder / f"{form_name}.json", card, force=True)
     write_bytes(folder / f"{name}.onnx", onnx_bytes(collapsed.graph), force=True)
     write_bytes(folder / f"{name}-w8a8.onnx", onnx_bytes(int8), force=True)
@@ -90,7 +97,8 @@ def _training(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
     """Return the run's config and what a card says of its training, runs it started from too."""
     chain = _chain(run)
     config, last = chain[-1][1:]
-    data = json.loads(_TRAINING_DATA.read_text("utf-8"))
+    known = json.loads(_TRAINING_DATA.read_text("utf-8"))
+    data = known["stills"] + (known["clips"] if config.frames > 1 else [])
     if int(last["step"]) != config.steps:
         raise SourceError(f"{run}: is at step {last['step']} of {config.steps}; finish it first")
     return config, {
@@ -148,7 +156,7 @@ def _common(
         "scale": spec.scale,
         "colour": spec.colour,
         "activation": spec.activation,
-        "recurrent": False,
+        "recurrent": "num_state" in spec.options,
         "max_abs_err": collapsed.max_abs_err,
         "training": training,
     }
@@ -174,12 +182,48 @@ def _scores(
 
 
 def _table(
-    scores: dict[str, dict[str, Evaluation]], columns: Sequence[str], figure: str, digits: int
+    scores: dict[str, dict[str, Evaluation]],
+    columns: Sequence[str],
+    over_clips: bool,
+    figure: str,
+    digits: int,
 ) -> dict[str, dict[str, float]]:
+    """Return {set: {column: mean}}, over pictures or over clips."""
+
+    def mean(score: Evaluation) -> float:
+        clips = ClipMeans(score.clips).to_json() if over_clips else {}
+        return round(float(clips[figure] if over_clips else getattr(score, figure)), digits)
+
+    return {name: {form: mean(forms[form]) for form in columns} for name, forms in scores.items()}
+
+
+def _clips(
+    scores: dict[str, dict[str, Evaluation]], columns: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return {set: {clip: {column: figures}}}."""
     return {
-        name: {form: round(getattr(forms[form], figure), digits) for form in columns}
+        name: {
+            clip.name: {
+                form: {
+                    key: value if value is None else round(value, 4)
+                    for key, value in figures(forms[form].clips[number]).items()
+                }
+                for form in columns
+            }
+            for number, clip in enumerate(forms[columns[0]].clips)
+        }
         for name, forms in scores.items()
     }
+
+
+def _drift(graph: Graph, int8: Graph, sets: Sequence[Path], scale: int) -> dict[str, Any]:
+    """Return what int8 loses over a thousand frames of the last clip of the sets."""
+    pictures = [picture for folder in sets for picture in read_pictures(folder, scale)]
+    last = pictures[-1].clip
+    if last is None:
+        raise DataError(f"{sets[-1]}: holds no clip; a recurrent network is measured on clips")
+    clip = [picture for picture in pictures if picture.clip == last]
+    return measure_drift(SrModel.open(graph), SrModel.open(int8), clip).to_json()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

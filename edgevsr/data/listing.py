@@ -1,8 +1,8 @@
 """What a folder of test or calibration data holds: single pictures, and clips.
 
 A video is a clip. So are the pictures that lie directly in one folder when there are two or more,
-their names differ in one number only (the last in the name), the numbers follow on one another
-without a gap, and all have one size: `city/0001.png`, `city/0002.png`, …
+their names differ in one number only, the numbers follow on one another without a gap, and all
+have one size: `city/0001.png`, `city/0002.png`, …
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgevsr.data.clips import is_video, read_frames
 from edgevsr.data.images import is_image, read_rgb
 from edgevsr.errors import DataError
 
-_NUMBERED = re.compile(r"(.*?)(\d{1,9})(\D*)")
+_DIGITS = re.compile(r"(\d{1,9})")
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,14 @@ def _numbered_folders(data: Path, files: Sequence[Path]) -> dict[Path, Clip]:
 
 def _in_order(pictures: Sequence[Path]) -> list[Path]:
     """Return pictures by number, or nothing where they are not numbered one after another."""
-    matches = [(_NUMBERED.fullmatch(path.stem), path) for path in pictures]
-    parts = [(match[1], int(match[2]), match[3], path) for match, path in matches if match]
-    one_name = len({(before, after, path.suffix) for before, _, after, path in parts}) == 1
-    if len(parts) < max(len(pictures), 2) or not one_name:
+    names = [(*_DIGITS.split(path.stem), path.suffix) for path in pictures]
+    if len(pictures) < 2 or len({len(parts) for parts in names}) > 1:
         return []
-    ordered = sorted((number, path) for _, number, _, path in parts)
+    differ = [index for index, parts in enumerate(zip(*names, strict=True)) if len({*parts}) > 1]
+    # Splitting at numbers leaves text at even places and the numbers at odd ones.
+    if len(differ) != 1 or differ[0] % 2 == 0:
+        return []
+    ordered = sorted((int(n[differ[0]]), path) for n, path in zip(names, pictures, strict=True))
     follows = all(later[0] == earlier[0] + 1 for earlier, later in pairwise(ordered))
     return [path for _, path in ordered] if follows else []
 

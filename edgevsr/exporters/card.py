@@ -56,7 +56,7 @@ def write_artifact(
 
     `size` is (width, height) of the LR frame; `io` is the type of the frames, by default the
     target's for int8 graphs and float for float ones. `facts` may hold `psnr_y_db` (dB by set and
-    form) and `training`; what is unknown is null in the card.
+    form), `drift` (of a recurrent int8 net) and `training`; what is unknown is null in the card.
 
     Raises:
         ExportError: the target cannot run the graph or has no such `io`, or the path has another
@@ -176,6 +176,7 @@ def make_card(
         "sha256": artifact.sha256,
         "tools": _tool_versions(target.format),
         "psnr_y_db": facts.get("psnr_y_db"),
+        "drift": facts.get("drift"),
         "training": facts.get("training", graph.meta.get("training")),
         "source": source,
     }

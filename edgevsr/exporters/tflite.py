@@ -19,6 +19,7 @@ from edgevsr.exporters.tflite_ops import emit_node
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.normalise import drop_idle_clips
 from edgevsr.graph.roles import METADATA_KEY, metadata_text
+from edgevsr.graph.streaming import state_pairs
 
 IO_DTYPES = ("int8", "uint8", "float")
 IMAGE_ROLES = ("frame", "previous_frame", "sr")
@@ -83,15 +84,13 @@ def _check_quantization(graph: Graph) -> None:
     missing = next((name for name in graph.tensors if name not in graph.qparams), None)
     if missing is not None:
         raise ExportError(f"tensor {missing!r} of an int8 graph has no scale; quantize it again")
-    for name in graph.inputs:
-        _, _, index = graph.roles[name].partition("state_in:")
-        for output in graph.outputs if index else ():
-            tied = graph.qparams[name] == graph.qparams[output]
-            if graph.roles.get(output) == f"state_out:{index}" and not tied:
-                raise ExportError(
-                    f"state {index}: input {name!r} and output {output!r} differ in scale, so one "
-                    "cannot feed the other; quantize the float net here"
-                )
+    for name, output in state_pairs(graph):
+        if graph.qparams[name] != graph.qparams[output]:
+            raise ExportError(
+                f"{graph.roles[name].replace('state_in:', 'state ')}: input {name!r} and output "
+                f"{output!r} differ in scale, so one cannot feed the other; quantize the float "
+                "net here"
+            )
 
 
 class TfliteWriter:

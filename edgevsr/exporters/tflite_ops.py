@@ -161,10 +161,51 @@ def _concat(writer: TfliteWriter, node: Node) -> None:
 
 
 def _depth_to_space(writer: TfliteWriter, node: Node) -> None:
+    if node.attrs.get("form") == "rows":
+        _rows(writer, node)
+        return
     options = schema.DepthToSpaceOptionsT()
     options.blockSize = int(node.attrs["block"])
     inputs = _same_scale_sources(writer, node)
     writer.file.operator("DEPTH_TO_SPACE", 1, inputs, writer.activation(node.output), options)
+
+
+def _rows(writer: TfliteWriter, node: Node) -> None:
+    """Write depth_to_space as one slice of channels for each dy, laid under one another."""
+    (source,) = _same_scale_sources(writer, node)
+    block = int(node.attrs["block"])
+    _, height, width, channels = writer.graph.shape(node.inputs[0], writer.size)
+    wide = channels // block
+    file, q, dtype = writer.file, writer.graph.qparams.get(node.output), writer.dtype
+
+    def add(name: str, shape: tuple[int, ...]) -> int:
+        scale, zero_point = (None, 0) if q is None else (q.scale, q.zero_point)
+        return file.tensor(f"{node.output}/{name}", shape, dtype, None, scale, zero_point)
+
+    def constant(name: str, values: tuple[int, ...]) -> int:
+        return writer.constant(f"{node.name}/{name}", np.array(values, np.int32))
+
+    def reshape(index: int, shape: tuple[int, ...], output: int, name: str) -> None:
+        options = schema.ReshapeOptionsT()
+        options.newShape = list(shape)
+        file.operator("RESHAPE", 1, [index, constant(name, shape)], output, options)
+
+    strides, row_shape = constant("strides", (1, 1, 1, 1)), (1, height, 1, width * wide)
+    rows = []
+    for dy in range(block):
+        begin = constant(f"begin_{dy}", (0, 0, 0, dy * wide))
+        end = constant(f"end_{dy}", (1, height, width, (dy + 1) * wide))
+        piece = add(f"slice_{dy}", (1, height, width, wide))
+        options, version = schema.StridedSliceOptionsT(), 1 if q is None else 2
+        file.operator("STRIDED_SLICE", version, [source, begin, end, strides], piece, options)
+        rows.append(add(f"row_{dy}", row_shape))
+        reshape(piece, row_shape, rows[-1], f"row_shape_{dy}")
+    stacked = add("stacked", (1, height, block, width * wide))
+    concatenation = schema.ConcatenationOptionsT()
+    concatenation.axis = 2
+    file.operator("CONCATENATION", 1 if q is None else 2, rows, stacked, concatenation)
+    shape = writer.graph.shape(node.output, writer.size)
+    reshape(stacked, shape, writer.activation(node.output), "shape")
 
 
 def _space_to_depth(writer: TfliteWriter, node: Node) -> None:

@@ -40,7 +40,7 @@ def graph_from_onnx(source: Path | bytes) -> Graph:
         ExportError: an operator or attribute is not supported; all of them are listed.
     """
     where = str(source) if isinstance(source, Path) else "ONNX file"
-    model = _load(source, where)
+    model = load_onnx(source, where)
     reader = Reader(model, where)
     for tensor in model.graph.initializer:
         reader.constants[tensor.name] = tensor_values(tensor, where)
@@ -60,7 +60,12 @@ def graph_from_onnx(source: Path | bytes) -> Graph:
     return with_roles(graph, parse_metadata(metadata), where)
 
 
-def _load(source: Path | bytes, where: str) -> Any:
+def load_onnx(source: Path | bytes, where: str) -> Any:
+    """Return the parsed ONNX model, of bounded size and with at least one node.
+
+    Raises:
+        SourceError: the file cannot be read, is no ONNX file, or is too large.
+    """
     try:
         if isinstance(source, Path):
             if source.stat().st_size > _MAX_BYTES:

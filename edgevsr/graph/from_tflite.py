@@ -13,6 +13,7 @@ from edgevsr.graph.roles import METADATA_KEY, parse_metadata, with_roles
 from edgevsr.graph.tflite_file import MAX_BYTES, ModelEntry, OperatorEntry, damaged, read_model
 from edgevsr.graph.tflite_operators import OPERATORS
 from edgevsr.graph.tflite_reader import TfliteReader, UnsupportedError
+from edgevsr.graph.tflite_rows import merge_rows
 
 _LISTED = 20
 
@@ -28,15 +29,20 @@ def graph_from_tflite(source: Path | bytes) -> Graph:
         ExportError: an operator or option is not supported; all of them are listed.
     """
     where = str(source) if isinstance(source, Path) else ".tflite file"
-    model = read_model(_load(source, where), where)
+    model = read_model(load_tflite(source, where), where)
     with damaged(where):
-        graph = _read(model, where)
+        graph = _read(merge_rows(model), where)
     metadata = parse_metadata(model.metadata.get(METADATA_KEY, b"{}"))
     io = graph.meta["io"]
     return with_roles(graph, metadata, where).with_meta(io=io)
 
 
-def _load(source: Path | bytes, where: str) -> bytes:
+def load_tflite(source: Path | bytes, where: str) -> bytes:
+    """Return the bytes of a file of bounded size.
+
+    Raises:
+        SourceError: the file cannot be read or is too large.
+    """
     if isinstance(source, bytes):
         return source
     try:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevsr.graph.ir import Array, Graph, Node, QuantParams
+from edgevsr.graph.streaming import state_pairs
 
 #: Operations that move or clip codes and never change what a code stands for.
 PASS_THROUGH = ("depth_to_space", "space_to_depth", "resize_nearest", "clip", "concat")
@@ -36,11 +37,8 @@ def tied_tensors(graph: Graph) -> list[frozenset[str]]:
         if node.op in PASS_THROUGH:
             for name in node.inputs:
                 tie(node.output, name)
-    for name in graph.inputs:
-        _, _, index = graph.roles[name].partition("state_in:")
-        for output in graph.outputs:
-            if index and graph.roles[output] == f"state_out:{index}":
-                tie(name, output)
+    for name, output in state_pairs(graph):
+        tie(name, output)
     unique = {id(members): frozenset(members) for members in group.values() if len(members) > 1}
     return list(unique.values())
 

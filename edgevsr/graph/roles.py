@@ -87,6 +87,13 @@ def _named_roles(graph: Graph, where: str) -> dict[str, str]:
     return {**inputs, **outputs}
 
 
+def roles_by_name(
+    inputs: Sequence[str], outputs: Sequence[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the roles that names alone tell, of inputs and of outputs; nothing is checked."""
+    return _roles_of(inputs, "frame", "in"), _roles_of(outputs, "sr", "out")
+
+
 def _roles_of(names: Sequence[str], main: str, direction: str) -> dict[str, str]:
     if len(names) == 1:
         return {names[0]: main}

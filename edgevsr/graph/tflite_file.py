@@ -37,7 +37,10 @@ _OPERATOR_NAMES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """A tensor of the file; `data` is given for constants, `scale` for quantized ones."""
+    """A tensor of the file; `data` is given for constants, `scale` for quantized ones.
+
+    `dynamic` says that its signature leaves a dimension open, whatever `shape` has there.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -46,6 +49,7 @@ class TensorEntry:
     scale: Array | None
     zero_point: Array | None
     axis: int
+    dynamic: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,8 @@ class _Parser:
         if payload is not None and dtype is not None:
             data = payload.view(dtype).reshape(shape)
         scale, zero_point, axis = _quantization(tensor.Quantization())
-        return TensorEntry(name, shape, dtype, data, scale, zero_point, axis)
+        dynamic = bool((_array(tensor.ShapeSignatureAsNumpy()) < 0).any())
+        return TensorEntry(name, shape, dtype, data, scale, zero_point, axis, dynamic)
 
     def _payload(self, index: int) -> Array | None:
         """Return the bytes of a buffer, or None where it is empty."""

@@ -9,12 +9,12 @@ import numpy as np
 
 from edgevsr.errors import SourceError
 from edgevsr.graph.ir import Array, Graph, Node
-from edgevsr.graph.reference import run_float, run_int8
+from edgevsr.graph.reference import run_int8
+from edgevsr.graph.streaming import Tensors, inputs_by_role
 from edgevsr.runtime.model import SrModel, emit_runner
 from edgevsr.runtime.runners import Runner
 
 Size = tuple[int, int]
-Tensors = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -24,36 +24,6 @@ class LayerError:
     name: str
     op: str
     max_lsb: int
-
-
-def inputs_by_role(graph: Graph, frame: Array, before: Mapping[str, Array]) -> Tensors:
-    """Return what a graph takes, by role, for a frame (1, H, W, C).
-
-    `before` holds the outputs of the frame before and that frame itself, by role; without them
-    states are zero and the previous frame is the frame.
-    """
-    inputs: Tensors = {}
-    for name in graph.inputs:
-        role = graph.roles[name]
-        if role == "frame":
-            inputs[role] = frame
-        elif role == "previous_frame":
-            inputs[role] = before.get("frame", frame)
-        elif (carried := before.get(role.replace("state_in", "state_out"))) is not None:
-            inputs[role] = carried
-        else:
-            shape = graph.shape(name, (frame.shape[2], frame.shape[1]))
-            zero = graph.qparams[name].zero_point if graph.quantized else 0
-            inputs[role] = np.full(shape, zero, frame.dtype)
-    return inputs
-
-
-def run_graph_by_role(graph: Graph, inputs: Mapping[str, Array]) -> Tensors:
-    """Return the outputs, by role, of the numpy reference."""
-    run = run_int8 if graph.quantized else run_float
-    named = {name: inputs[graph.roles[name]] for name in graph.inputs}
-    outputs = run(graph, named, keep=graph.outputs)
-    return {graph.roles[name]: array for name, array in outputs.items()}
 
 
 def run_model_by_role(model: SrModel, size: Size, inputs: Mapping[str, Array]) -> Tensors:

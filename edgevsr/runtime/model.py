@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edgevsr.graph.ir import Array, Graph
 from edgevsr.runtime import tiling
 from edgevsr.runtime.frames import FrameCodec, white_of
 from edgevsr.runtime.runners import Runner, Runtime, available_threads, check_runtime, open_runner
+from edgevsr.runtime.state import PREVIOUS_FRAME, State, check_finite, check_state, check_tied
 
 Size = tuple[int, int]
 
@@ -63,7 +65,7 @@ class SrModel:
         self._prepared: OrderedDict[Size | None, _Prepared] = OrderedDict()
         self._tiles: dict[Size, int | None] = {}
         self._align = tiling.alignment(graph)
-        self._state: dict[str, Array] = {}
+        self._state: State = {}
         self._state_size: Size | None = None
 
     @classmethod
@@ -82,7 +84,8 @@ class SrModel:
         the (width, height) to prepare for at once.
 
         Raises:
-            SourceError: the file cannot be read, is of another kind, or holds NaN.
+            SourceError: the file cannot be read, is of another kind, holds NaN, or has an int8
+                state whose output cannot be fed back.
             SpecError: the runtime is not known.
             DeviceError: the runtime is missing.
         """
@@ -95,6 +98,8 @@ class SrModel:
         where = "the network" if isinstance(source, Graph) else str(source)
         _check_finite(graph, where)
         chosen = wanted or check_runtime(natural)
+        if chosen != "onnxruntime":  # there states are float
+            check_tied(graph, where)
         if (chosen == "onnxruntime") != (natural == "onnxruntime"):
             file = None  # another runtime than the file's own: its graph is written anew
         count = available_threads() if threads is None else threads
@@ -115,25 +120,48 @@ class SrModel:
         [0, 1]; clipped, not rounded. int8 networks round their input to 8 bits.
 
         Raises:
-            SpecError: the frame has another shape or dtype than the network takes.
-            SourceError: the network's output is not finite.
+            SpecError: the frame has another shape than the network takes, or holds NaN.
+            SourceError: the network's output or state is not finite; the state is forgotten.
         """
-        return self._upscale(np.asarray(lr, np.float32))
+        lr = np.asarray(lr, np.float32)
+        if not np.isfinite(lr).all():
+            raise SpecError("frame: holds NaN or infinity; expected values in [0, 1]")
+        return self._upscale(lr)
 
     def upscale_u8(self, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the SR frame (H * scale, W * scale, C) of an LR frame (H, W, C), both uint8.
 
         Raises:
             SpecError: the frame has another shape or dtype than the network takes.
-            SourceError: the network's output is not finite.
+            SourceError: the network's output or state is not finite; the state is forgotten.
         """
         if lr.dtype != np.uint8:
             raise SpecError(f"frame: expected uint8, got {lr.dtype}")
         return self._upscale(lr)
 
     def reset(self) -> None:
-        """Forget the state that a recurrent network carries from frame to frame."""
-        self._state.clear()
+        """Forget what a recurrent network carries: the next frame is the first of a clip.
+
+        A frame of another size than the one before does so by itself.
+        """
+        self._state = {}
+
+    @property
+    def state(self) -> State:
+        """What is carried to the next frame, by role; empty before the first frame and for
+        single-image networks. Arrays are not copied.
+        """
+        return dict(self._state)
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Go on from a `state` that this network had before, in the same runtime.
+
+        Raises:
+            SpecError: an array is missing, unknown, of another shape or type, or holds NaN.
+        """
+        dtype = "int8" if self.graph.quantized and self.runtime != "onnxruntime" else "float32"
+        size = check_state(self.graph, self.runtime == "onnxruntime", dtype, state)
+        self._state, self._state_size = dict(state), size
 
     def _upscale(self, lr: Array) -> Array:
         if lr.ndim != 3 or lr.shape[2] != self.channels or 0 in lr.shape:
@@ -163,20 +191,22 @@ class SrModel:
             self._input(name, lr, spec.dtype, prepared)
             for name, spec in zip(self.graph.inputs, prepared.runner.inputs, strict=True)
         ]
-        outputs = dict(zip(self.graph.outputs, prepared.runner.run(inputs), strict=True))
-        for name, array in outputs.items():
-            self._state[self.graph.roles[name]] = array
-        codec, sr = prepared.codecs["sr"], self._state.pop("sr")
+        self._state = {}  # a frame that fails leaves nothing behind
+        names = (self.graph.roles[name] for name in self.graph.outputs)
+        state = dict(zip(names, prepared.runner.run(inputs), strict=True))
+        sr, codec = state.pop("sr"), prepared.codecs["sr"]
+        frame = codec.decode_u8(sr) if lr.dtype == np.uint8 else codec.decode_float(sr)
+        check_finite(self.graph, state, self._where)
         if len(self.graph.inputs) > 1:
-            self._state["previous_frame"] = lr
-        return codec.decode_u8(sr) if lr.dtype == np.uint8 else codec.decode_float(sr)
+            self._state = {**state, PREVIOUS_FRAME: lr}
+        return frame
 
     def _input(self, name: str, lr: Array, dtype: str, prepared: _Prepared) -> Array:
         role = self.graph.roles[name]
         if role == "frame":
             return prepared.codecs["frame"].encode(lr)
-        if role == "previous_frame":
-            return prepared.codecs["frame"].encode(self._state.get("previous_frame", lr))
+        if role == PREVIOUS_FRAME:
+            return prepared.codecs["frame"].encode(self._state.get(PREVIOUS_FRAME, lr))
         carried = self._state.get(role.replace("state_in", "state_out"))
         if carried is not None:
             return carried

@@ -49,3 +49,16 @@ def _pink(random: np.random.Generator, height: int, width: int) -> NDArray[np.fl
     plane = np.fft.irfft2(spectrum, (height, width))
     deviation = float(plane.std())
     return plane / deviation if deviation > 0 else plane
+
+
+def moving_frames(size: tuple[int, int], channels: int, count: int) -> list[NDArray[np.uint8]]:
+    """Return frames (H, W, C) of one picture that a camera pans over, to and fro."""
+    width, height = size
+    reach = 24
+    picture = picture_frame((width + reach, height + reach), channels, 0)
+    frames = []
+    for index in range(count):
+        turn = 2 * np.pi * index / 60
+        x, y = (round(reach / 2 * (1 + wave(turn))) for wave in (np.sin, np.cos))
+        frames.append(np.ascontiguousarray(picture[y : y + height, x : x + width]))
+    return frames

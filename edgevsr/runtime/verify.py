@@ -10,20 +10,19 @@ import numpy as np
 
 from edgevsr.errors import SourceError
 from edgevsr.graph.ir import Array, Graph
+from edgevsr.graph.streaming import Tensors, inputs_by_role, is_recurrent, stream
 from edgevsr.runtime.compare import (
     LayerError,
     Size,
-    Tensors,
-    inputs_by_role,
     layer_errors,
     max_abs,
     max_lsb,
     psnr_of,
-    run_graph_by_role,
     run_model_by_role,
 )
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import noise_frame, picture_frame
+from edgevsr.runtime.streams import StreamError, stream_error
 from edgevsr.runtime.tiling import alignment
 
 MAX_ABS_ERR = 0.01 / 255
@@ -31,6 +30,8 @@ MAX_LSB_REFERENCE = 0
 MAX_LSB_LAYER = 1
 MIN_PSNR_REFERENCE_DB = 50.0
 MIN_PSNR_SOURCE_DB = 45.0
+#: From the first settled frames of a stream to its last, beyond what the picture's change explains.
+MAX_STREAM_FALL_DB = 1.0
 
 #: Checks run at the file's own size up to this one. Above, they run on a part of it (LiteRT's
 #: reference kernels take a minute for a 1080p frame) and the file's own size is run once.
@@ -52,7 +53,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was measured; None where it does not apply to the kind of file, or is infinite."""
+    """What was measured; None where it does not apply to the kind of file, or is infinite.
+
+    `stream` is of recurrent networks.
+    """
 
     runtime: str
     backend: str
@@ -66,6 +70,7 @@ class Verification:
     psnr_reference_db: float | None = None
     psnr_source_db: float | None = None
     layers: tuple[LayerError, ...] = ()
+    stream: StreamError | None = None
 
     @property
     def passed(self) -> bool:
@@ -90,7 +95,8 @@ def verify_file(
     A float file must agree with a float source within 0.01/255. An int8 file must equal the
     integer reference (of its source when that is int8, else of itself) with LiteRT's reference
     kernels, stay within 1 LSB a layer in its own runtime, reach 50 dB against the reference end to
-    end, and 45 dB against a float source.
+    end, and 45 dB against a float source. A recurrent file must do so as a stream of 100 frames
+    too, on its own state, without getting worse.
 
     Raises:
         SourceError: the file cannot be read, or is not a form of the source.
@@ -160,13 +166,8 @@ def _as_codes(frame: Array) -> Array:
 
 def _steps(reference: Graph, clip: _Clip) -> Iterator[tuple[Tensors, Tensors]]:
     """Yield the reference's inputs and outputs, by role, for every frame; its state goes on."""
-    before: Tensors = {}
-    for pixels in clip.frames:
-        frame = _as_codes(pixels) if reference.quantized else _as_values(pixels)
-        inputs = inputs_by_role(reference, frame, before)
-        outputs = run_graph_by_role(reference, inputs)
-        yield inputs, outputs
-        before = {**outputs, "frame": frame}
+    encode = _as_codes if reference.quantized else _as_values
+    return stream(reference, map(encode, clip.frames))
 
 
 def _verify_float(model: SrModel, source: Graph, clips: list[_Clip]) -> Verification:
@@ -175,14 +176,18 @@ def _verify_float(model: SrModel, source: Graph, clips: list[_Clip]) -> Verifica
         for inputs, expected in _steps(source, clip):
             actual = run_model_by_role(model, clip.size, inputs)
             worst = max(worst, *(max_abs(actual[role], expected[role]) for role in expected))
-    check = Check("max_abs_err", _finite(worst), MAX_ABS_ERR, worst <= MAX_ABS_ERR)
+    checks = [Check("max_abs_err", _finite(worst), MAX_ABS_ERR, worst <= MAX_ABS_ERR)]
+    streamed = stream_error(model, source) if is_recurrent(source) else None
+    if streamed is not None and (error := streamed.max_abs_err) is not None:
+        checks.append(Check("max_abs_err_stream", error, MAX_ABS_ERR, error <= MAX_ABS_ERR))
     return Verification(
         model.runtime,
         model.backend,
         model.how_resized,
         _sizes_of(clips),
-        (check,),
+        tuple(checks),
         max_abs_err=_finite(worst),
+        stream=streamed,
     )
 
 
@@ -211,6 +216,9 @@ def _verify_int8(model: SrModel, path: Path, source: Graph, clips: list[_Clip]) 
     ]
     if not source.quantized:
         checks.append(_psnr_check("psnr_source_db", psnr_source, MIN_PSNR_SOURCE_DB))
+    streamed = stream_error(model, reference, judge) if is_recurrent(reference) else None
+    if streamed is not None:
+        checks += _stream_checks(streamed)
     return Verification(
         model.runtime,
         model.backend,
@@ -223,7 +231,19 @@ def _verify_int8(model: SrModel, path: Path, source: Graph, clips: list[_Clip]) 
         psnr_reference_db=_finite(psnr_reference),
         psnr_source_db=_finite(psnr_source),
         layers=layers,
+        stream=streamed,
     )
+
+
+def _stream_checks(found: StreamError) -> list[Check]:
+    lsb = found.max_lsb_reference or 0
+    psnr = float("inf") if found.psnr_db is None else found.psnr_db
+    fall = found.fall_db
+    return [
+        Check("max_lsb_stream", lsb, MAX_LSB_REFERENCE, lsb <= MAX_LSB_REFERENCE),
+        _psnr_check("psnr_stream_db", psnr, MIN_PSNR_REFERENCE_DB),
+        Check("psnr_stream_fall_db", fall, MAX_STREAM_FALL_DB, fall <= MAX_STREAM_FALL_DB),
+    ]
 
 
 def _worst_lsb(actual: Tensors, expected: Tensors) -> int:

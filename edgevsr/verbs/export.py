@@ -87,11 +87,11 @@ def _quantized(stage: Stage, calib: str | Path | None) -> Graph:
             f"{stage.name}: --int8 on a float source needs --calib, a folder or video of LR "
             "frames; or quantize it first: edgevsr quantize SOURCE --calib FRAMES"
         )
-    from edgevsr.quantization.calibration import load_calibration
+    from edgevsr.quantization.calibration import load_for
     from edgevsr.quantization.ptq import quantize_graph
 
     graph = stage.graph
-    return quantize_graph(graph, load_calibration(Path(calib), graph.channels))
+    return quantize_graph(graph, load_for(graph, Path(calib)))
 
 
 def _facts(stage: Stage, quantized_now: bool) -> dict[str, Any]:
@@ -107,6 +107,8 @@ def _facts(stage: Stage, quantized_now: bool) -> dict[str, Any]:
                 for name, row in quality.items()
             }
         facts["psnr_y_db"] = quality or None
+    if isinstance(known.get("drift"), Mapping) and stage.graph.quantized:
+        facts["drift"] = dict(known["drift"])
     if isinstance(known.get("training"), Mapping):
         facts["training"] = dict(known["training"])
     return facts

@@ -20,7 +20,7 @@ from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.files import check_output, write_bytes
 from edgevsr.graph.ir import Graph
 from edgevsr.progress import Bar, progress
-from edgevsr.quantization.calibration import load_calibration
+from edgevsr.quantization.calibration import load_for
 from edgevsr.quantization.ptq import ROUNDINGS, Rounding, Scheme, quantize_graph
 from edgevsr.quantization.ranges import RANGES, Ranges
 from edgevsr.runtime.model import SrModel
@@ -40,6 +40,7 @@ class QuantizeResult:
     psnr_y_db_int8: float | None = None
     psnr_drop_db: float | None = None
     worst: dict[str, Any] | None = None
+    clips: tuple[dict[str, Any], ...] = ()
     max_drop: float | None = None
 
     @property
@@ -56,6 +57,7 @@ class QuantizeResult:
             "psnr_y_db_int8": self.psnr_y_db_int8,
             "psnr_drop_db": self.psnr_drop_db,
             "worst": self.worst,
+            "clips": list(self.clips),
             "max_drop_db": self.max_drop,
             "drop_met": self.drop_met,
             "calibration_frames": self.calibration_frames,
@@ -77,6 +79,7 @@ def quantize(
 ) -> QuantizeResult:
     """Write the int8 QDQ .onnx of a float SOURCE, calibrated on the LR frames of `calib`.
 
+    Recurrent networks are calibrated on frames in order: a video, or folders of numbered frames.
     `data` holds HR images or videos on which the loss of quality is measured; `max_drop` (dB) is
     a gate on its mean. `output` is NAME-w8a8.onnx by default.
 
@@ -101,12 +104,13 @@ def quantize(
     if data is not None:
         list_picture_files(Path(data))
     graph = stage.graph
-    frames = load_calibration(Path(calib), graph.channels)
+    frames = load_for(graph, Path(calib))
     int8 = quantize_graph(graph, frames, Scheme(ranges, rounding, bias_correction))
-    int8 = int8.with_meta(calibration={"source": Path(calib).name, "frames": len(frames)})
+    count = sum(len(run) if run.ndim == 4 else 1 for run in frames)
+    int8 = int8.with_meta(calibration={"source": Path(calib).name, "frames": count})
     quality = {} if data is None else _quality(graph, int8, Path(data))
     write_bytes(path, onnx_bytes(int8), force)
-    return QuantizeResult(output=path, calibration_frames=len(frames), max_drop=max_drop, **quality)
+    return QuantizeResult(output=path, calibration_frames=count, max_drop=max_drop, **quality)
 
 
 def _quality(graph: Graph, int8: Graph, data: Path) -> dict[str, Any]:
@@ -123,6 +127,7 @@ def _quality(graph: Graph, int8: Graph, data: Path) -> dict[str, Any]:
         "psnr_y_db_int8": scores["int8"].psnr_y_db,
         "psnr_drop_db": _drop(scores["float"].psnr_y_db, scores["int8"].psnr_y_db),
         "worst": _worst(scores["float"], scores["int8"]),
+        "clips": _clips(scores["float"], scores["int8"]),
     }
 
 
@@ -132,6 +137,18 @@ def _count(bar: Bar, score: ImageScore) -> None:
 
 def _drop(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else before - after
+
+
+def _clips(before: Evaluation, after: Evaluation) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "name": one.name,
+            "psnr_y_db_float": one.psnr_y_db,
+            "psnr_y_db_int8": two.psnr_y_db,
+            "psnr_drop_db": _drop(one.psnr_y_db, two.psnr_y_db),
+        }
+        for one, two in zip(before.clips, after.clips, strict=True)
+    )
 
 
 def _worst(before: Evaluation, after: Evaluation) -> dict[str, Any]:

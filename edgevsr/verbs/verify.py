@@ -40,6 +40,7 @@ class VerifyResult:
             "max_lsb_layer": found.max_lsb_layer,
             "psnr_reference_db": found.psnr_reference_db,
             "psnr_source_db": found.psnr_source_db,
+            "stream": None if found.stream is None else asdict(found.stream),
             "layers": [asdict(layer) for layer in found.layers],
             "checks": [asdict(check) for check in found.checks],
             "passed": found.passed,

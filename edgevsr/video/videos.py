@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from edgevsr.video.sink import VideoSink
 from edgevsr.video.source import Step, VideoSource
 
 SuperResolve = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+#: Wraps what feeds the net, given how to see an item's pixels; for nets that look at later frames.
+Ahead = Callable[[Iterable[Any], Callable[[Any], NDArray[np.uint8] | None]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,12 @@ def upscale_video(
     codec: str | None = None,
     crf: int | None = None,
     force: bool = False,
+    ahead: Ahead | None = None,
 ) -> VideoReport:
     """Write `source` super-resolved to `output`, everything else kept as far as it can hold it.
 
-    `net` maps (H, W, channels) uint8 to `scale` times the size, and runs in one thread.
+    `net` maps (H, W, channels) uint8 to `scale` times the size, and runs in one thread. A net that
+    looks at later frames brings `ahead`, which runs it where frames are decoded.
 
     Raises:
         DataError: the source is damaged, ends early or changes its frame size.
@@ -75,8 +79,9 @@ def upscale_video(
         progress("upscale", source.frame_estimate) as bar,
     ):
         counter = _Counter(bar)
+        steps: Iterable[_Work] = (_split(step, path) for step in source.steps(sink.copied))
         seconds = run_pipeline(
-            (_split(step, path) for step in source.steps(sink.copied)),
+            steps if ahead is None else ahead(steps, _pixels),
             lambda work: _resolve(work, net),
             lambda work: _encode(work, path, sink, counter),
             sink.finish,
@@ -90,6 +95,10 @@ def upscale_video(
 def _split(step: Step, path: FramePath) -> _Work:
     lr = None if step.frame is None else path.split(step.frame, step.pts)
     return _Work(step.packets, lr)
+
+
+def _pixels(work: _Work) -> NDArray[np.uint8] | None:
+    return None if work.lr is None else work.lr.pixels
 
 
 def _resolve(work: _Work, net: SuperResolve) -> _Work:

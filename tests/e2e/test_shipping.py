@@ -15,6 +15,7 @@ from edgevsr.sources import open_source
 from edgevsr.verbs.evaluate import evaluate
 from edgevsr.verbs.train import train
 from edgevsr.zoo import zoo_names, zoo_path
+from tests.e2e.conftest import make_clip
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,35 @@ def test_a_card_can_be_measured_again(name: str, shared: Path) -> None:
     column = "int8" if card["form"] == "w8a8" else "8bit"
     measured = evaluate(name, data=shared / "data" / "test" / "Set5").to_json()
     assert measured["psnr_y_db"] == pytest.approx(row[column], abs=0.005)
+
+
+def test_a_recurrent_run_ships_with_its_clips_and_drift(run: Path, tmp_path: Path) -> None:
+    """Means over clips, each clip's own figures, and a thousand frames of the last one."""
+    (tmp_path / "Clips").mkdir()
+    for name in ("first", "second"):
+        make_clip(tmp_path / "Clips" / f"{name}.mkv", frames=6)
+    train(
+        "rsesr-f6-m1-s4",
+        scale=2,
+        data=run.parent / "photos",
+        out=tmp_path / "run",
+        steps=2,
+        every=1,
+        batch=1,
+        patch=12,
+        frames=3,
+        threads=1,
+        cache=run.parent / "cache",
+    )
+    ship(tmp_path / "run", [tmp_path / "Clips"], wide=False, folder=tmp_path)
+    card = json.loads((tmp_path / "rsesr-f6-m1-s4-x2-w8a8.json").read_text())
+    assert card["recurrent"] is True
+    assert "--frames 3" in card["training"]["command"]
+    clips = card["clips"]["Clips"]
+    assert set(clips) == {"first", "second"}
+    measured = evaluate(tmp_path / "rsesr-f6-m1-s4-x2-w8a8.onnx", data=tmp_path / "Clips").to_json()
+    assert card["psnr_y_db"]["Clips"]["int8"] == round(measured["clips_mean"]["psnr_y_db"], 3)
+    for clip in measured["clips"]:
+        assert clips[clip["name"]]["int8"]["psnr_y_db"] == round(clip["psnr_y_db"], 4)
+    assert card["drift"]["clip"] == "second"
+    assert card["drift"]["frames"] == 1000

@@ -1,0 +1,151 @@
+"""What is measured of clips beside the pictures they are made of: Vid4's crops, and time.
+
+Luma, every frame, no border left out (and 8 pixels); a clip's figure is the mean over its frames,
+a test set's the mean over its clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevsr.data.degrade import round_u8
+from edgevsr.metrics import flow, flow_distance, has_flow, psnr_db
+
+CROP = 8
+#: The first frames of a clip, where a recurrent network has seen little yet.
+FIRST_FRAMES = 5
+#: Why a clip's temporal consistency is null.
+NO_FLOW = "t_consistency needs OpenCV's optical flow; run: pip install 'edgevsr[video]'"
+
+Luma = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """What one frame of a clip scored; a crop that leaves nothing has no PSNR.
+
+    `t_consistency` is None for a clip's first frame and where OpenCV is not installed.
+    """
+
+    clip: str
+    psnr_y_db: float
+    psnr_y_db_crop8: float | None
+    ssim_y: float
+    bicubic_psnr_y_db: float
+    t_consistency: float | None
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """Means over a clip's frames; PSNRs that are infinite are in no mean."""
+
+    name: str
+    frames: tuple[FrameScore, ...]
+
+    @property
+    def psnr_y_db(self) -> float | None:
+        """Mean PSNR-Y in dB, no border left out."""
+        return finite_mean([frame.psnr_y_db for frame in self.frames])
+
+    @property
+    def psnr_y_db_crop8(self) -> float | None:
+        """Mean PSNR-Y in dB, 8 pixels left out on every side."""
+        return finite_mean([frame.psnr_y_db_crop8 for frame in self.frames])
+
+    @property
+    def psnr_y_db_first(self) -> float | None:
+        """Mean PSNR-Y in dB of the first five frames."""
+        return finite_mean([frame.psnr_y_db for frame in self.frames[:FIRST_FRAMES]])
+
+    @property
+    def ssim_y(self) -> float:
+        """Mean SSIM-Y, no border left out."""
+        return float(np.mean([frame.ssim_y for frame in self.frames]))
+
+    @property
+    def bicubic_psnr_y_db(self) -> float | None:
+        """Mean PSNR-Y of bicubic in dB, no border left out."""
+        return finite_mean([frame.bicubic_psnr_y_db for frame in self.frames])
+
+    @property
+    def t_consistency(self) -> float | None:
+        """Mean tOF in pixels between frames in a row, or None; lower is better."""
+        return finite_mean([frame.t_consistency for frame in self.frames])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's keys."""
+        return {"name": self.name, "frames": len(self.frames), **figures(self)}
+
+
+@dataclass(frozen=True)
+class ClipMeans:
+    """Means over clips, each counting alike."""
+
+    clips: tuple[ClipScore, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's keys."""
+        rows = [figures(clip) for clip in self.clips]
+        return {key: finite_mean([row[key] for row in rows]) for key in rows[0]}
+
+
+def figures(clip: ClipScore) -> dict[str, float | None]:
+    """Return a clip's figures by their keys."""
+    return {
+        "psnr_y_db": clip.psnr_y_db,
+        "psnr_y_db_crop8": clip.psnr_y_db_crop8,
+        "psnr_y_db_first": clip.psnr_y_db_first,
+        "ssim_y": clip.ssim_y,
+        "bicubic_psnr_y_db": clip.bicubic_psnr_y_db,
+        "t_consistency": clip.t_consistency,
+    }
+
+
+class ClipMeter:
+    """Scores the frames of clips as they come, each against the one before."""
+
+    def __init__(self) -> None:
+        self._before: tuple[Luma, Luma] | None = None
+
+    def score(
+        self, clip: str, first: bool, sr_y: Luma, hr_y: Luma, ssim_y: float, bicubic_db: float
+    ) -> FrameScore:
+        """Return the score of a frame, from unrounded lumas (H, W) in 0 to 255.
+
+        `ssim_y` and `bicubic_db` are the frame's, no border left out.
+        """
+        before, self._before = self._before, (sr_y, hr_y)
+        has_crop = min(hr_y.shape) > 2 * CROP
+        return FrameScore(
+            clip,
+            psnr_db(sr_y, hr_y),
+            psnr_db(sr_y, hr_y, CROP) if has_crop else None,
+            ssim_y,
+            bicubic_db,
+            None if first or before is None or not has_flow() else _t_of(before, (sr_y, hr_y)),
+        )
+
+
+def _t_of(before: tuple[Luma, Luma], now: tuple[Luma, Luma]) -> float:
+    """Return how far the motion of SR is from that of HR, in pixels."""
+    sr, hr = (flow(round_u8(a), round_u8(b)) for a, b in zip(before, now, strict=True))
+    return flow_distance(sr, hr)
+
+
+def score_clips(frames: Sequence[FrameScore]) -> tuple[ClipScore, ...]:
+    """Return the scores of frames brought together by clip, in order."""
+    clips: dict[str, list[FrameScore]] = {}
+    for frame in frames:
+        clips.setdefault(frame.clip, []).append(frame)
+    return tuple(ClipScore(name, tuple(found)) for name, found in clips.items())
+
+
+def finite_mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the finite values, or None where there is none."""
+    finite = [value for value in values if value is not None and np.isfinite(value)]
+    return float(np.mean(finite)) if finite else None

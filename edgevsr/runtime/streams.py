@@ -1,0 +1,96 @@
+"""A recurrent file run as a stream, each side on its own state: nothing may add up over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgevsr.graph.ir import Array, Graph
+from edgevsr.graph.streaming import stream
+from edgevsr.runtime.model import SrModel
+from edgevsr.runtime.probe import moving_frames
+from edgevsr.runtime.tiling import alignment
+
+FRAMES = 100
+#: The first frames have little state that could differ; then come those that are compared with
+#: the last.
+_SETTLED, _ENDS = 10, 30
+_SIZE = (64, 36)
+
+
+@dataclass(frozen=True)
+class StreamError:
+    """How far a file's stream is from the reference's over 100 frames of a moving picture.
+
+    `max_abs_err` is of float files, on images in [0, 1]; the rest is of int8 ones: the largest
+    difference with LiteRT's reference kernels and in the file's own runtime, and that runtime's
+    PSNR in dB over all frames, over frames 11 to 40 and over the last 30; None when infinite.
+    """
+
+    frames: int
+    max_abs_err: float | None = None
+    max_lsb_reference: int | None = None
+    max_lsb_runtime: int | None = None
+    psnr_db: float | None = None
+    psnr_early_db: float | None = None
+    psnr_late_db: float | None = None
+
+    @property
+    def fall_db(self) -> float:
+        """How much the PSNR falls from frames 11 to 40 to the last 30."""
+        if self.psnr_late_db is None or self.psnr_early_db is None:
+            return 0.0
+        return self.psnr_early_db - self.psnr_late_db
+
+
+def stream_error(model: SrModel, reference: Graph, judge: SrModel | None = None) -> StreamError:
+    """Return how far `model`, and `judge` with LiteRT's reference kernels, are from the numpy
+    reference, every one carrying its own state.
+    """
+    align = alignment(model.graph)
+    width, height = (-(-length // align) * align for length in _SIZE)
+    frames = moving_frames((width, height), model.channels, FRAMES)
+    for runner in filter(None, (model, judge)):
+        runner.reset()
+    if not reference.quantized:
+        return _float_error(model, reference, frames)
+    codes = ((frame ^ np.uint8(128)).view(np.int8)[None] for frame in frames)
+    judged = worst = 0
+    squares = []
+    for frame, (_, outputs) in zip(frames, stream(reference, codes), strict=True):
+        expected = outputs["sr"][0].view(np.uint8) ^ np.uint8(128)
+        difference = _difference(model.upscale_u8(frame), expected)
+        worst = max(worst, int(np.abs(difference).max()))
+        squares.append(float(np.mean(difference**2)))
+        if judge is not None:
+            judged = max(judged, int(np.abs(_difference(judge.upscale_u8(frame), expected)).max()))
+    return StreamError(
+        FRAMES,
+        max_lsb_reference=None if judge is None else judged,
+        max_lsb_runtime=worst,
+        psnr_db=_psnr_db(squares),
+        psnr_early_db=_psnr_db(squares[_SETTLED : _SETTLED + _ENDS]),
+        psnr_late_db=_psnr_db(squares[-_ENDS:]),
+    )
+
+
+def _float_error(model: SrModel, reference: Graph, frames: list[Array]) -> StreamError:
+    values = [(frame / 255.0).astype(np.float32) for frame in frames]
+    worst = 0.0
+    for frame, (_, outputs) in zip(
+        values, stream(reference, (v[None] for v in values)), strict=True
+    ):
+        expected = outputs["sr"][0].clip(0, 1)
+        worst = max(worst, float(np.abs(model.upscale(frame) - expected).max()))
+    return StreamError(FRAMES, max_abs_err=worst)
+
+
+def _difference(a: Array, b: Array) -> Any:
+    return a.astype(np.int32) - b
+
+
+def _psnr_db(squares: list[float]) -> float | None:
+    error = float(np.mean(squares))
+    return None if error == 0 else float(10 * np.log10(255.0**2 / error))
