@@ -103,19 +103,26 @@ def _halve(graph: Graph, node: Node) -> Graph:
 def depth_to_space_as_transpose_conv(graph: Graph) -> Graph:
     """Turn depth_to_space into transposed convolutions of stride 2 with one-hot weights.
 
-    Raises:
-        ExportError: the block is not 2, 4, 8 or 16.
+    Blocks of 4, 8 and 16 become steps of 2; an odd block stays depth_to_space.
     """
     graph = split_depth_to_space(graph)
     for node in [node for node in graph.nodes if node.op == "depth_to_space"]:
-        block = int(node.attrs["block"])
-        if block != 2:
-            raise ExportError(
-                f"layer {node.name!r} (depth_to_space by {block}): only steps of 2 can become "
-                "transposed convolutions; use a network of scale 2 or 4, or target tflite"
-            )
-        graph = replace_node(graph, node, [_one_hot(graph, node)])
+        if node.attrs["block"] == 2:
+            graph = replace_node(graph, node, [_one_hot(graph, node)])
     return graph
+
+
+def depth_to_space_as_rows(graph: Graph) -> Graph:
+    """Have every depth_to_space written as slices of channels laid under one another as rows.
+
+    The `block · C` channels of one dy in an LR row are an HR row as they stand, so what moves are
+    whole rows. The node stays what it is; its attribute `form` tells the writer.
+    """
+    nodes = [
+        replace(node, attrs={**node.attrs, "form": "rows"}) if node.op == "depth_to_space" else node
+        for node in graph.nodes
+    ]
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _one_hot(graph: Graph, node: Node) -> Node:
@@ -203,6 +210,7 @@ REWRITES: Mapping[str, Callable[[Graph], Graph]] = {
     "subpixel": subpixel,
     "split_depth_to_space": split_depth_to_space,
     "depth_to_space_as_transpose_conv": depth_to_space_as_transpose_conv,
+    "depth_to_space_as_rows": depth_to_space_as_rows,
     "split_prelu": split_prelu,
     "separate_outputs": separate_outputs,
 }

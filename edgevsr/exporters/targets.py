@@ -10,7 +10,8 @@ from importlib import resources
 from typing import Any, Literal
 
 from edgevsr.errors import ExportError, SpecError, nearest
-from edgevsr.exporters.rewrites import REWRITES, split_prelu
+from edgevsr.exporters.lint_facts import LintFacts, parse_lint
+from edgevsr.exporters.rewrites import REWRITES, separate_outputs, split_prelu
 from edgevsr.graph.ir import OPS, Graph, Node
 from edgevsr.graph.normalise import drop_idle_clips
 
@@ -31,7 +32,8 @@ class Target:
     """One runtime's abilities. `io` lists the image types it takes, the default first.
 
     `prelu` is what becomes of PReLU: "keep", "split" into relu(x) - slope · relu(-x), or
-    "refuse". `way_out` says what to do about an operator that is not in `operators`.
+    "refuse". `way_out` says what to do about an operator that is not in `operators`; `lint` is what
+    the linter knows of the file's own operators.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Target:
     rewrites: tuple[str, ...]
     prelu: str
     way_out: Mapping[str, str]
+    lint: LintFacts | None = None
 
 
 def target_names() -> list[str]:
@@ -101,6 +104,7 @@ def parse_target(text: str, name: str) -> Target:
         rewrites=reader.choices("rewrites", tuple(REWRITES), allow_empty=True),
         prelu=activations["prelu"],
         way_out=way_out,
+        lint=parse_lint(reader.take_optional("lint", dict), where),
     )
     if target.name != name:
         reader.fail("name", f"expected {name!r}, the file's name, got {target.name!r}")
@@ -127,6 +131,9 @@ class _Keys:
         if type(value) is not kind:
             self.fail(key, f"expected {kind.__name__}, got {value!r}")
         return value
+
+    def take_optional(self, key: str, kind: type) -> Any:
+        return self.take(key, kind) if key in self._values else None
 
     def choice(self, key: str, known: tuple[str, ...]) -> Any:
         value = self.take(key, str)
@@ -173,6 +180,7 @@ def lower(graph: Graph, target: Target | str) -> Graph:
         graph = split_prelu(graph)
     for rewrite in target.rewrites:
         graph = REWRITES[rewrite](graph)
+    graph = separate_outputs(graph)
     for node in graph.nodes:
         _check_node(node, target)
     return graph

@@ -45,7 +45,7 @@ def write(folder: Path) -> None:
             graphs[name] = graph_from_onnx(zoo_path(name))
     folder.mkdir(parents=True, exist_ok=True)
     for name, graph in graphs.items():
-        for target in ("tflite", "tflite-gpu", "ethos-u"):
+        for target in ("tflite", "tflite-gpu", "ethos-u", "ethos-u85"):
             try:
                 lowered = lower(graph, target)
             except ExportError:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import flatbuffers
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from ai_edge_litert import schema_py_generated as schema
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgevsr.errors import ExportError, SpecError
 from edgevsr.exporters import rewrites
 from edgevsr.exporters.targets import load_target, lower, parse_target, target_names
 from edgevsr.exporters.tflite import tflite_bytes
+from edgevsr.graph.from_tflite import graph_from_tflite
 from edgevsr.graph.ir import Graph
 from edgevsr.graph.reference import run_float, run_int8
 from tests.graphs import (
@@ -85,13 +88,12 @@ def test_every_target_runs_the_same_function(name: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(rewrites.REWRITES)))
+@example(seed=360, name="depth_to_space_as_transpose_conv")
 def test_every_rewrite_is_exact(seed: int, name: str) -> None:
     graph = random_graph(seed)
-    blocks = [node.attrs["block"] for node in graph.nodes if node.op == "depth_to_space"]
     for form in (graph, quantized(graph, SIZE)):
         split = name == "split_prelu" and form.quantized
-        odd = name == "depth_to_space_as_transpose_conv" and 3 in blocks
-        if odd or (split and any(node.op == "prelu" for node in form.nodes)):
+        if split and any(node.op == "prelu" for node in form.nodes):
             with pytest.raises(ExportError):
                 rewrites.REWRITES[name](form)
         else:
@@ -140,11 +142,50 @@ def test_ethos_u_gets_one_hot_transposed_convolutions(name: str, steps: int) -> 
     assert ops["CONV_2D"] == plain["CONV_2D"] + extra
 
 
-def test_ethos_u_refuses_what_it_cannot_run() -> None:
+@pytest.mark.parametrize(
+    ("target", "scale", "channels"),
+    [("ethos-u85", 2, 1), ("ethos-u85", 3, 3), ("ethos-u85", 4, 1), ("ethos-u", 3, 1)],
+)
+def test_rows_are_exact_and_read_back_as_depth_to_space(
+    target: str, scale: int, channels: int
+) -> None:
+    """The U85 has whole rows moved, and so has every Ethos-U where the block is odd."""
+    graph = quantized(sesr_graph(1, scale=scale, channels=channels), SIZE)
+    data = tflite_bytes(lower(graph, target), SIZE)
+    ops = count_tflite_ops(data)
+    assert ops["STRIDED_SLICE"] == scale
+    assert not ops.keys() & {"DEPTH_TO_SPACE", "TRANSPOSE_CONV", "TRANSPOSE"}
+    again = graph_from_tflite(data)
+    assert sum(node.op == "depth_to_space" for node in again.nodes) == 1
+    codes = random_codes(graph, SIZE)
+    wanted = run_int8(graph, codes)["sr"]
+    assert np.array_equal(wanted, run_int8(again, codes)["sr"])
+    assert np.array_equal(wanted, run_tflite(data, [codes["frame"]])[0])
+
+
+def test_rows_that_are_read_elsewhere_are_not_taken_for_depth_to_space() -> None:
+    """A file like ours but for one more output, which a depth_to_space would not have."""
+    graph = lower(quantized(sesr_graph(1), SIZE), "ethos-u85")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_bytes(graph, SIZE), 0))
+    body = model.subgraphs[0]
+    slice_0 = next(i for i, tensor in enumerate(body.tensors) if tensor.name == b"sr/slice_0")
+    body.outputs = [*body.outputs, slice_0]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with pytest.raises(ExportError, match=r"STRIDED_SLICE 'sr/slice_0'"):
+        graph_from_tflite(bytes(builder.Output()))
+
+
+@pytest.mark.parametrize("target", ["ethos-u", "ethos-u85"])
+def test_ethos_u_refuses_what_it_cannot_run(target: str) -> None:
     with pytest.raises(ExportError, match=r"int8 only.*edgevsr quantize"):
-        lower(NETS["sesr"], "ethos-u")
-    with pytest.raises(ExportError, match=r"layer 'sr' \(depth_to_space by 3\).*scale 2 or 4"):
-        lower(quantized(sesr_graph(1, scale=3), SIZE), "ethos-u")
+        lower(NETS["sesr"], target)
+    b = Builder(0)
+    h = b.conv("head", b.node("space_to_depth", "s2d", (b.input("frame", 1, "frame"),), 4,
+                              (1, 2), attrs={"block": 2}), 16)  # fmt: skip
+    graph = b.graph((b.depth_to_space("sr", h, 4), "sr"), net="n", scale=2, colour="y")
+    with pytest.raises(ExportError, match=r"layer 's2d' \(space_to_depth\).*rearranged already"):
+        lower(quantized(graph, SIZE), target)
 
 
 def test_split_prelu_is_exact_to_the_bit() -> None:
