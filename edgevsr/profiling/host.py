@@ -8,17 +8,21 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevsr.errors import DeviceError, SpecError, nearest
 from edgevsr.graph.ir import Graph
+from edgevsr.graph.streaming import state_pairs
 from edgevsr.profiling.roofline import RIDING_OPS
 from edgevsr.spec import IoSpec
+
+if TYPE_CHECKING:
+    from edgevsr.runtime.runners import Runner
 
 Runtime = Literal["litert", "onnxruntime"]
 RUNTIMES: tuple[Runtime, ...] = Runtime.__args__  # type: ignore[attr-defined]
@@ -29,21 +33,30 @@ SECONDS, MIN_RUNS, MAX_SECONDS = 3.0, 10, 30.0
 
 @dataclass(frozen=True)
 class Timing:
-    """Latency of one frame in milliseconds: median, 90th percentile and least of `runs` frames."""
+    """Latency of one frame in milliseconds over `runs` frames; `std_ms` is of the sample."""
 
     p50_ms: float
     p90_ms: float
+    p95_ms: float
+    mean_ms: float
     min_ms: float
+    max_ms: float
+    std_ms: float
     runs: int
 
 
 @dataclass(frozen=True)
 class HostFile:
-    """What is run: a file as it is, or one emitted from the graph, and how it came about."""
+    """What is run: a file as it is, or one emitted from the graph, and how it came about.
+
+    `feedback` lists, for each state of a recurrent network, the output that becomes an input of
+    the next frame, as (output, input) positions.
+    """
 
     data: Path | bytes
     runtime: Runtime
     how: str
+    feedback: tuple[tuple[int, int], ...] = ()
 
 
 def choose_runtime(graph: Graph, path: Path, asked: str | None) -> Runtime:
@@ -69,6 +82,14 @@ def host_file(graph: Graph, path: Path, size: tuple[int, int], runtime: Runtime)
     Raises:
         ExportError: the graph cannot be written for the runtime.
     """
+    feedback = tuple(
+        (graph.outputs.index(output), graph.inputs.index(state))
+        for state, output in state_pairs(graph)
+    )
+    return replace(_host_file(graph, path, size, runtime), feedback=feedback)
+
+
+def _host_file(graph: Graph, path: Path, size: tuple[int, int], runtime: Runtime) -> HostFile:
     frame = f"{size[0]}x{size[1]}"
     if runtime == "litert":
         if path.suffix == ".tflite":
@@ -92,6 +113,9 @@ def host_file(graph: Graph, path: Path, size: tuple[int, int], runtime: Runtime)
 def measure(file: HostFile, size: tuple[int, int], threads: int) -> Timing:
     """Return the latency of one LR frame of `size` (width, height), warm, on random pixels.
 
+    A recurrent network is given the state that it made of the frame before: handing it out and
+    back is part of the time.
+
     Raises:
         SourceError: the runtime refuses the file.
         DeviceError: the runtime is missing, or cannot run the file at this size.
@@ -100,8 +124,22 @@ def measure(file: HostFile, size: tuple[int, int], threads: int) -> Timing:
 
     runner = open_runner(file.data, file.runtime, threads)
     runner.resize(size)
+    return summarise(time_calls(frame_call(file, runner, size)))
+
+
+def frame_call(file: HostFile, runner: Runner, size: tuple[int, int]) -> Callable[[], object]:
+    """Return a call that runs one frame of random pixels, states going on from call to call."""
     feeds = random_feeds(runner.inputs, size, file.runtime)
-    return summarise(time_calls(lambda: runner.run(feeds)))
+    for _, position in file.feedback:
+        zero = runner.inputs[position].zero_point or 0
+        feeds[position] = np.full_like(feeds[position], zero)
+
+    def run() -> None:
+        outputs = runner.run(feeds)
+        for made, given in file.feedback:
+            feeds[given] = outputs[made]
+
+    return run
 
 
 def random_feeds(
@@ -164,11 +202,15 @@ def time_call(call: Callable[[], object]) -> float:
 
 
 def summarise(samples_ms: Sequence[float]) -> Timing:
-    """Return the median, the 90th percentile (linear between samples) and the least."""
+    """Return median, percentiles (linear between samples), mean, extremes and spread."""
     return Timing(
         p50_ms=statistics.median(samples_ms),
         p90_ms=float(np.percentile(samples_ms, 90)),
+        p95_ms=float(np.percentile(samples_ms, 95)),
+        mean_ms=statistics.fmean(samples_ms),
         min_ms=min(samples_ms),
+        max_ms=max(samples_ms),
+        std_ms=statistics.stdev(samples_ms) if len(samples_ms) > 1 else 0.0,
         runs=len(samples_ms),
     )
 

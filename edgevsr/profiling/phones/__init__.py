@@ -1,0 +1,1 @@
+"""Measures a file on phones through the real adb client."""
