@@ -140,7 +140,7 @@ def untrained_graph(name: str, scale: int) -> Graph:
         SpecError: the name or scale is not known.
     """
     with torch.random.fork_rng(devices=[]):
-        return narrow_graph(build(replace(net_spec(name, scale), expansion=1)))
+        return narrow_graph(build(replace(net_spec(name, scale), expansion=16)))
 
 
 def collapse_net(net: Net, frames: Sequence[NDArray[np.float32]] = ()) -> CollapsedNet:

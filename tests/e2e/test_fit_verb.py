@@ -92,7 +92,8 @@ def test_exit_codes_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["fit", "--device", "ethos-n78-4tops", "--size", "1920x1080", "--scale", "2"]
     assert main([*command, "--fps", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert all(fit.keys() == {"net", "fps", "psnr_y_db", "recurrent"} for fit in found["fits"])
+    keys = {"net", "fps", "psnr_y_db", "recurrent", "fps_low", "fps_high"}
+    assert all(fit.keys() == keys for fit in found["fits"])
     assert any(line.startswith("assumed: dram_gb_s") for line in found["assumptions"])
     assert main([*command, "--fps", "100000", "--json"]) == 1
     none = json.loads(capsys.readouterr().out)
@@ -148,3 +149,51 @@ def test_quality_is_read_from_the_card(
 ) -> None:
     """Set14 in the net's own form, another set where the card lacks it, else null."""
     assert card_quality({"psnr_y_db": psnr}, quantized_net) == expected
+
+
+@pytest.mark.usefixtures("zoo")
+def test_the_nearest_miss_and_error_bars() -> None:
+    """The fastest net that does not fit is named; a calibrated device has a range for each."""
+    found = edgevsr.fit(device="dimensity-8100-nnapi", size=(640, 360), scale=2, fps=1)
+    for fit in found.fits:
+        assert fit.fps_low is not None
+        assert fit.fps_high is not None
+        assert fit.fps_low < fit.fps < fit.fps_high
+    fast = max(fit.fps for fit in found.fits)
+    none = edgevsr.fit(device="dimensity-8100-nnapi", size=(640, 360), scale=2, fps=fast * 1.01)
+    timed = {miss.net: miss.fps for miss in none.misses if miss.fps is not None}
+    assert none.nearest_miss is not None
+    assert timed[none.nearest_miss] == fast
+    assert all(fit.fps_low is None for fit in edgevsr.fit(**BUDGET, fps=1).fits)
+
+
+@pytest.mark.usefixtures("zoo")
+def test_design_proposes_networks_that_just_fit() -> None:
+    """Each proposal reaches the rate, one block more does not, and it comes with its command."""
+    result = edgevsr.fit(**BUDGET, fps=30, design=True)
+    assert {design.member.family for design in result.designs} == {"sesr", "rsesr"}
+    for design in result.designs:
+        assert design.member in result.families
+        assert design.member.fps >= 30
+        assert design.member.next_fps is not None
+        assert design.member.next_fps < 30
+        assert design.command.startswith(f"edgevsr train {design.member.net} --scale 2 ")
+    assert not edgevsr.fit(**BUDGET, fps=30).designs
+
+
+def test_a_design_is_set_beside_the_shipped_nets_of_its_family() -> None:
+    """What trained networks with fewer weights reach is the least to expect."""
+    result = edgevsr.fit(
+        device="dimensity-8100-nnapi", size="640x360", scale=2, fps=120, design=True
+    )
+    (sesr,) = (design for design in result.designs if design.member.family == "sesr")
+    assert sesr.below is not None
+    name, quality = sesr.below
+    assert name == "sesr-m5-x2-w8a8"
+    assert quality == {fit.net: fit.psnr_y_db for fit in result.fits}[name]
+
+
+def test_a_device_without_published_figures_is_not_guessed_at() -> None:
+    """The error says what is missing and how to measure it."""
+    with pytest.raises(BudgetError, match=r"publishes no peak.*edgevsr calibrate"):
+        edgevsr.fit(device="snapdragon-8-gen-3", size="640x360", scale=2, fps=30)

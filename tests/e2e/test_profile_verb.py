@@ -225,7 +225,8 @@ def test_own_device_file_with_a_wrong_key(folder: Path, tmp_path: Path) -> None:
     """A profile of one's own is checked, and the key that is wrong is named."""
     path = tmp_path / "mine.toml"
     path.write_text('title = "Mine"\n[peak_int8_tops]\nvalue = "4"\nsource = "x"\nmark = "claimed"')
-    with pytest.raises(BudgetError, match=r"mine\.toml: peak_int8_tops\.value: expected a number"):
+    line = r"mine\.toml: line 3: peak_int8_tops\.value: expected a number"
+    with pytest.raises(BudgetError, match=line):
         edgevsr.profile(folder / "m5-w8a8.onnx", device=str(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgevsr.errors import BudgetError
 from edgevsr.profiling.devices import MARKS, device_names, load_device, parse_device
+from edgevsr.profiling.profile_toml import profile_toml
 
 PEAK = '[peak_int8_tops]\nvalue = 4.0\nsource = "a data sheet"\nmark = "published"\n'
 GOOD = f'title = "A device"\n{PEAK}'
@@ -21,7 +23,7 @@ def test_every_shipped_profile_says_where_its_numbers_come_from(name: str) -> No
     device = load_device(name)
     assert device.name == name
     assert device.title
-    assert device.facts
+    assert device.facts or device.unpublished
     for fact in device.facts.values():
         assert fact.source.strip()
         assert fact.mark in MARKS
@@ -36,6 +38,13 @@ def test_the_devices_to_start_from_ship() -> None:
     assert device.facts["sram_bytes"].mark == "published"
     assert device.facts["dram_gb_s"].mark == "assumed"
     assert device.value("elementwise_gops") is None
+    assert {
+        "npu-4tops", "coral-edge-tpu", "rk3588", "hailo-8", "dimensity-9000", "tensor-g3",
+        "dimensity-8100-nnapi", "dimensity-8100-neuron", "snapdragon-888-gpu",
+        *(f"ethos-n78-{tops}tops" for tops in (1, 2, 4, 8)),
+        *(f"snapdragon-8-gen-{generation}" for generation in (1, 2, 3)),
+        *(f"apple-{chip}-ane" for chip in ("a15", "a17-pro", "m4")),
+    } <= set(device_names())  # fmt: skip
     assert {"npu-4tops", "ethos-u55-256", "ethos-u65-512", "ethos-u85-1024"} <= set(device_names())
 
 
@@ -79,6 +88,12 @@ def test_a_profile_of_your_own(tmp_path: Path) -> None:
         (GOOD.replace("peak_int8_tops", "sram_bytes"), r"sram_bytes\.value: expected a whole"),
         (GOOD.replace("peak_int8_tops", "winograd"), r"winograd\.value: expected true or false"),
         (f'title = "A"\n{"#" * 70_000}', "larger than 64 KiB"),
+        (GOOD.replace("4.0", "-4.0"), r"line 3: peak_int8_tops\.value: -4.0"),
+        (GOOD.replace("published", "guessed"), r"line 5: peak_int8_tops\.mark: expected one"),
+        (f"{GOOD}\n[dram_gb_s]\nvalue = 3", "line 7: dram_gb_s: expected a table"),
+        (f"dram_gb_s = 3\n{GOOD}", "line 1: dram_gb_s: expected a table"),
+        (f"{GOOD}[calibration]\nfiles = 0\n", r"line 7: calibration\.files: '0' is not one"),
+        (f"{GOOD}[launch_ms]\nvalue = 1e9\nsource = 's'\nmark = 'measured'", "line 7: launch_ms.v"),
     ],
 )
 def test_malformed_profiles_name_the_key(text: str, message: str) -> None:
@@ -86,6 +101,37 @@ def test_malformed_profiles_name_the_key(text: str, message: str) -> None:
     with pytest.raises(BudgetError, match=rf"^mine\.toml: .*{message}") as caught:
         parse_device(text.encode(), "mine", origin="mine.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_profile_may_say_that_nothing_is_published() -> None:
+    """Then no peak is needed, and none is guessed."""
+    device = parse_device(
+        b'title = "A"\nunpublished = "Its vendor publishes nothing"\n', "a", origin="a"
+    )
+    assert not device.facts
+    assert device.range_of(10.0)[:2] == (None, None)
+    assert device.to_json()["unpublished"] == "Its vendor publishes nothing"
+
+
+def test_what_another_estimator_says_is_the_range() -> None:
+    """Vela's times over ours bound the estimate for Ethos-U."""
+    low, high, why = load_device("ethos-u65-512").range_of(10.0)
+    assert (low, high) == (15.0, 25.0)
+    assert "vela" in why
+
+
+@pytest.mark.parametrize("name", device_names())
+def test_a_profile_is_written_as_it_was_read(name: str) -> None:
+    """Written as TOML and read back it is the same device, but for Vela's names."""
+    device = replace(load_device(name), vela=None)
+    assert parse_device(profile_toml(device).encode(), name, origin=name) == device
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_written_so_that_it_is_read_back(text: str) -> None:
+    """Quotes, newlines and control characters in a title survive."""
+    device = replace(load_device("npu-4tops"), title=text, notes="")
+    assert parse_device(profile_toml(device).encode(), "a", origin="a").title == text
 
 
 @given(st.binary(max_size=200))
