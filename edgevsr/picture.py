@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 Rgb = NDArray[np.uint8]
 
-_CROP = (104, 72)  # width and height in HR pixels
+#: Width and height of a crop in HR pixels.
+CROP = (104, 72)
 _ZOOM = 4
 _GAP = 12
 _MARGIN = 24
@@ -37,7 +38,7 @@ def hardest_windows(reference: Rgb, other: Rgb, count: int) -> list[tuple[int, i
     different things.
     """
     error = ((reference.astype(np.float64) - other) ** 2).sum(axis=2)
-    width, height = _CROP
+    width, height = CROP
     total = np.pad(error, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     sums = (
         total[height:, width:] - total[:-height, width:]
@@ -61,7 +62,7 @@ def side_by_side(
     The crops are where bicubic is furthest from the original; each pixel of theirs is one pixel
     of the frame, enlarged without smoothing.
     """
-    crop_width, crop_height = _CROP[0] * _ZOOM, _CROP[1] * _ZOOM
+    crop_width, crop_height = CROP[0] * _ZOOM, CROP[1] * _ZOOM
     width = 2 * _MARGIN + _COLUMNS * crop_width + (_COLUMNS - 1) * _GAP
     frame_width = (width - 2 * _MARGIN - _GAP) // 2
     frame_height = round(frame_width * original.pixels.shape[0] / original.pixels.shape[1])
@@ -93,8 +94,8 @@ def side_by_side(
 
 
 def _enlarged(pixels: Rgb, left: int, top: int) -> Image.Image:
-    crop = Image.fromarray(pixels[top : top + _CROP[1], left : left + _CROP[0]])
-    return crop.resize((_CROP[0] * _ZOOM, _CROP[1] * _ZOOM), Image.Resampling.NEAREST)
+    crop = Image.fromarray(pixels[top : top + CROP[1], left : left + CROP[0]])
+    return crop.resize((CROP[0] * _ZOOM, CROP[1] * _ZOOM), Image.Resampling.NEAREST)
 
 
 def _mark(
@@ -106,7 +107,7 @@ def _mark(
     """Outline on a whole frame where the crops come from."""
     for row, (x, y) in enumerate(windows):
         left, top = origin[0] + x * factor, origin[1] + y * factor
-        box = (left, top, left + _CROP[0] * factor, top + _CROP[1] * factor)
+        box = (left, top, left + CROP[0] * factor, top + CROP[1] * factor)
         draw.rectangle(box, outline=_MARKS[row % len(_MARKS)], width=2)
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.chromium import FLAGS as CHROMIUM_FLAGS
+from tests.chromium import find as find_chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 #: What a machine may lack; any other skip fails the run.
-ALLOWED_SKIPS = ("shared", "device", "gpu", "crosscheck")
+ALLOWED_SKIPS = ("shared", "device", "gpu", "crosscheck", "browser", "page", "apk")
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +28,33 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("shared: no ../shared/data beside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def demo_page() -> Path:
+    """The demo's page as make page builds it."""
+    folder = ROOT / "android_demo" / "page"
+    if not (folder / "index.html").is_file():
+        pytest.skip("page: android_demo/page is not built (it needs npm); run: make page")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium: the machine's, or the one that python -m tests.chromium brings."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("browser: no Chromium here; run: python -m tests.chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.path,
+            args=list(CHROMIUM_FLAGS),
+            env={**os.environ, **chromium.environment},
+        )
+        yield browser
+        browser.close()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,0 +1,1 @@
+"""The page that shows what networks cost, drawn from results that other verbs wrote."""
