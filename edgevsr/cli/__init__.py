@@ -21,9 +21,13 @@ INTERRUPTED = 130
 #: What makes a finished verb exit with 1: a gate that was measured and missed.
 _GATES: dict[str, Callable[[dict[str, Any]], bool]] = {
     "quantize": lambda result: result["drop_met"] is False,
+    "lint": lambda result: result["errors"] > 0,
     "verify": lambda result: result["passed"] is False,
-    "profile": lambda result: result["met"] is False,
+    "profile": lambda result: (
+        result["met"] is False or any(each["partial"] for each in result.get("measured", ()))
+    ),
     "fit": lambda result: not result["fits"],
+    "compare": lambda result: result["met"] is False,
 }
 
 
@@ -79,6 +83,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
         print_result(verb, values)
     sys.stdout.flush()
+    if hasattr(result, "wait"):  # what it started goes on until Ctrl-C
+        result.wait()
     gate = _GATES.get(verb)
     return GATE_MISSED if gate and gate(values) else DONE
 

@@ -68,3 +68,15 @@ def add_size(parser: Parser, *, required: bool = False) -> None:
 def add_run_options(parser: Parser) -> None:
     parser.add_argument("--runtime", choices=RUNTIMES, help="default: what the file is made for")
     parser.add_argument("--threads", type=int, metavar="N", help="default: this machine's cores")
+
+
+def add_reset_on_cut(parser: Parser) -> None:
+    parser.add_argument(
+        "--reset-on-cut", action="store_true", help="recurrent nets start anew at scene cuts"
+    )
+
+
+def add_weights(parser: Parser) -> None:
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="checkpoint of a name of: list references"
+    )

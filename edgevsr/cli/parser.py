@@ -16,11 +16,20 @@ from edgevsr.cli.arguments import (
     Parser,
     Verbs,
     add_output,
+    add_reset_on_cut,
     add_run_options,
     add_size,
     add_verb,
+    add_weights,
 )
-from edgevsr.cli.parser_profiling import add_fit, add_profile
+from edgevsr.cli.parser_profiling import (
+    add_calibrate,
+    add_compare,
+    add_fit,
+    add_lint,
+    add_profile,
+    add_report,
+)
 from edgevsr.spec import ACTIVATIONS, COLOURS
 
 
@@ -35,16 +44,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edgevsr {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (
-        _list, _train, _collapse, _quantize, _export,
-        _verify, _evaluate, add_profile, add_fit, _upscale,
+        _list, _train, _collapse, _quantize, _export, add_lint,
+        _verify, _evaluate, add_profile, add_calibrate, add_fit, add_compare, add_report, _upscale,
+
     ):  # fmt: skip
         add(verbs)
     return parser
 
 
 def _list(verbs: Verbs[Any]) -> None:
-    parser = add_verb(verbs, "list", "list the networks, shipped networks, devices or targets")
-    parser.add_argument("kind", metavar="KIND", choices=("nets", "zoo", "devices", "targets"))
+    parser = add_verb(verbs, "list", "list networks, devices, targets or the references")
+    kinds = ("nets", "zoo", "devices", "targets", "references")
+    parser.add_argument("kind", metavar="KIND", choices=kinds)
+    parser.add_argument(
+        "--device", metavar="D", help="budget for references, of: edgevsr list devices"
+    )
 
 
 def _train(verbs: Verbs[Any]) -> None:
@@ -59,6 +73,12 @@ def _train(verbs: Verbs[Any]) -> None:
     parser.add_argument("--steps", type=int, metavar="N")
     parser.add_argument("--batch", type=int, metavar="N", help="patches a step")
     parser.add_argument("--patch", type=int, metavar="N", help="side of an LR patch, pixels")
+    parser.add_argument(
+        "--frames", type=int, metavar="N", help="frames a clip; default 10 for recurrent nets"
+    )
+    parser.add_argument(
+        "--window", type=int, metavar="N", help="frames gradients reach back, 0 all"
+    )
     parser.add_argument("--colour", choices=COLOURS, help="default: what the net's name says")
     parser.add_argument("--degradation", choices=("bi", "bd"), help="bicubic, or Gaussian blur")
     parser.add_argument("--activation", choices=ACTIVATIONS)
@@ -85,7 +105,11 @@ def _quantize(verbs: Verbs[Any]) -> None:
     parser = add_verb(verbs, "quantize", "quantize a network to int8 from real frames", writes=True)
     parser.add_argument("source", metavar="SOURCE", help=SOURCE)
     parser.add_argument(
-        "--calib", type=Path, required=True, metavar="PATH", help="LR frames: a folder or a video"
+        "--calib",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="LR frames: a folder or a video; for a recurrent net videos or numbered frames",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="HR images to measure the drop on")
     parser.add_argument("--max-drop", type=float, metavar="DB", help="gate: largest PSNR-Y drop")
@@ -126,7 +150,12 @@ def _evaluate(verbs: Verbs[Any]) -> None:
         choices=("float", "8bit"),
         help="the papers' unrounded luma, or (default) the rounded one a decoder delivers",
     )
+    parser.add_argument(
+        "--degradation", choices=("bi", "bd"), help="bicubic (default), or Gaussian blur"
+    )
+    add_reset_on_cut(parser)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the table as CSV")
+    add_weights(parser)
     add_run_options(parser)
 
 
@@ -135,7 +164,9 @@ def _upscale(verbs: Verbs[Any]) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="an image or a video")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUTPUT")
     parser.add_argument("--net", metavar="SOURCE", help=SOURCE)
+    add_weights(parser)
     add_run_options(parser)
     parser.add_argument("--codec", metavar="NAME", help="video encoder, such as libx264")
     parser.add_argument("--crf", type=int, metavar="N", help="constant rate factor of the encoder")
     parser.add_argument("--tile", type=int, metavar="N", help="run the net on N×N LR pieces")
+    add_reset_on_cut(parser)

@@ -7,7 +7,15 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from edgevsr.cli.print_profiling import fit_text, profile_text
+from edgevsr.cli.print_profiling import (
+    calibrate_text,
+    compare_text,
+    fit_text,
+    lint_text,
+    profile_text,
+    report_text,
+)
+from edgevsr.cli.print_references import references_text
 from edgevsr.tables import bytes_text, facts, notes, show, table, verdict
 
 Values = Mapping[str, Any]
@@ -26,9 +34,8 @@ def _db(value: float | None) -> str:
 
 def _list(values: Values) -> RenderableType:
     (kind,) = values
-    return {"nets": _nets, "zoo": _zoo, "devices": _devices, "targets": _targets}[kind](
-        values[kind]
-    )
+    texts = {"nets": _nets, "zoo": _zoo, "devices": _devices, "targets": _targets}
+    return (texts | {"references": references_text})[kind](values[kind])
 
 
 def _nets(entries: Sequence[Values]) -> RenderableType:
@@ -123,6 +130,10 @@ def _quantize(values: Values) -> RenderableType:
                 "PSNR-Y int8": drop if drop is None else f"{values['psnr_y_db_int8']:.2f} dB",
                 "drop": "not measured: no --data" if drop is None else f"{drop:.3f} dB",
                 "worst": f"{worst['name']}: {worst['psnr_drop_db']:.3f} dB" if worst else None,
+                **{
+                    f"drop on {clip['name']}": f"{_db(clip['psnr_drop_db'])} dB"
+                    for clip in values["clips"]
+                },
                 "written": values["output"],
             }
         )
@@ -177,8 +188,34 @@ def _evaluate(values: Values) -> RenderableType:
     rows.append((f"mean of {len(images)}", *_scores(values)))
     body = table((f"×{values['scale']}", "bicubic dB", "PSNR-Y dB", "SSIM-Y"), rows)
     body.rows[-2].end_section = True
-    terms = [f"LR luma {values['lr_y']}, {values['runtime']}", values["how_resized"]]
-    return Group(body, notes([term for term in terms if term]))
+    terms = [
+        f"LR luma {values['lr_y']}, {values['degradation']}, {values['runtime']}",
+        values["how_resized"],
+        values["t_consistency_note"],
+    ]
+    parts = [body, *([_clips(values)] if values["clips"] else [])]
+    return Group(*parts, notes([term for term in terms if term]))
+
+
+def _clips(values: Values) -> RenderableType:
+    rows = [(clip["name"], clip["frames"], *_clip_scores(clip)) for clip in values["clips"]]
+    rows.append((f"mean of {len(rows)}", None, *_clip_scores(values["clips_mean"])))
+    columns = ("bicubic dB", "PSNR-Y dB", "first 5", "crop 8", "SSIM-Y", "tOF px")
+    body = table(("clip", "frames", *columns), rows, "whole frames, mean a clip")
+    body.rows[-2].end_section = True
+    return body
+
+
+def _clip_scores(values: Values) -> tuple[str | None, ...]:
+    tof = values["t_consistency"]
+    return (
+        _db(values["bicubic_psnr_y_db"]),
+        _db(values["psnr_y_db"]),
+        _db(values["psnr_y_db_first"]),
+        _db(values["psnr_y_db_crop8"]),
+        f"{values['ssim_y']:.4f}",
+        None if tof is None else f"{tof:.3f}",
+    )
 
 
 def _scores(values: Values) -> tuple[str, str, str]:
@@ -200,6 +237,7 @@ def _upscale(values: Values) -> RenderableType:
             "net": f"{values['net']}, {values['runtime']}",
             "pixels": values["how"],
             "left out": ", ".join(values["dropped"]) or None,
+            "scene cuts": values["cuts"],
         }
     )
 
@@ -210,9 +248,13 @@ _VERBS: dict[str, Callable[[Values], RenderableType]] = {
     "collapse": _collapse,
     "quantize": _quantize,
     "export": _export,
+    "lint": lint_text,
     "verify": _verify,
     "evaluate": _evaluate,
     "profile": profile_text,
     "fit": fit_text,
+    "calibrate": calibrate_text,
+    "compare": compare_text,
+    "report": report_text,
     "upscale": _upscale,
 }

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from edgevsr.errors import SpecError, nearest
+from edgevsr.errors import SpecError, missing_extra, nearest
 
-ListKind = Literal["nets", "zoo", "devices", "targets"]
+if TYPE_CHECKING:
+    from edgevsr.profiling.devices import Device
+
+ListKind = Literal["nets", "zoo", "devices", "targets", "references"]
+
+#: The budget that references are held to where no device is named.
+DEFAULT_DEVICE = "npu-4tops"
 
 _HR_PIXELS = 1280 * 720  # the output that the field counts MACs for
 _PROBE = (48, 48)
@@ -25,15 +31,23 @@ class ListResult:
         return {self.kind: list(self.entries)}
 
 
-def list_kind(kind: ListKind) -> ListResult:
+def list_kind(kind: ListKind, *, device: str | None = None) -> ListResult:
     """Return the networks that can be trained, or the shipped networks, devices or targets.
 
+    "references" are the large systems of the literature; what they cost is told for `device`.
+
     Raises:
-        SpecError: there is no such kind.
+        SpecError: there is no such kind, or a device is given where none is meant.
+        BudgetError: the device is not known or its profile incomplete.
     """
     kinds = {"nets": _nets, "zoo": _zoo, "devices": _devices, "targets": _targets}
-    if kind not in kinds:
-        raise SpecError(f"kind {kind!r}{nearest(kind, kinds)}: expected {', '.join(kinds)}")
+    names = (*kinds, "references")
+    if kind not in names:
+        raise SpecError(f"kind {kind!r}{nearest(kind, names)}: expected {', '.join(names)}")
+    if kind == "references":
+        return ListResult(kind, tuple(_references(device or DEFAULT_DEVICE)))
+    if device is not None:
+        raise SpecError(f"--device is for: edgevsr list references; leave it out of list {kind}")
     return ListResult(kind, tuple(kinds[kind]()))
 
 
@@ -103,6 +117,84 @@ def _targets() -> list[dict[str, Any]]:
             "operators": sorted(target.operators),
             "rewrites": list(target.rewrites),
             "way_out": dict(target.way_out),
+            "lint": None if target.lint is None else target.lint.to_json(),
         }
         for target in targets
     ]
+
+
+def _references(device_name: str) -> list[dict[str, Any]]:
+    """Return the literature's systems, and after them the shipped ×4 networks to compare with."""
+    from edgevsr.profiling.devices import load_device
+    from edgevsr.profiling.yardstick import LR_SIZE, TRUNK, peak_macs_per_s, trunk_utilisation
+
+    device = load_device(device_name)
+    utilisation = trunk_utilisation(device)
+    try:
+        from edgevsr.nets.references.catalogue import SYSTEMS
+        from edgevsr.nets.references.counting import count_reference
+    except ModuleNotFoundError as error:
+        raise missing_extra("torch", "train", "counting references") from error
+    entries = []
+    for system in SYSTEMS.values():
+        work = count_reference(system, LR_SIZE)
+        entries.append(
+            {
+                "name": system.name,
+                "title": system.title,
+                "venue": system.venue,
+                "kind": "reference",
+                "sees": system.sees,
+                "params": work.params,
+                "params_published": system.published_params,
+                "gmac": work.macs / 1e9,
+                "device": device.name,
+                "fps_at_peak": peak_macs_per_s(device) / work.macs,
+                "utilisation": utilisation,
+                "utilisation_of": TRUNK,
+                "fps": peak_macs_per_s(device) * utilisation / work.macs,
+                "components": asdict(system.components),
+                "beyond_npus": list(system.beyond_npus),
+                "published": [score.to_json() for score in system.quality],
+                "published_runtime_ms": None,
+            }
+        )
+    return entries + _beside(device)
+
+
+def _beside(device: Device) -> list[dict[str, Any]]:
+    """Return the shipped int8 ×4 networks in the references' terms, by their own estimates."""
+    from edgevsr.profiling.counts import count_graph
+    from edgevsr.profiling.roofline import estimate
+    from edgevsr.profiling.yardstick import LR_SIZE, peak_macs_per_s
+    from edgevsr.sources import list_zoo, open_source
+
+    entries = []
+    for shipped in list_zoo():
+        if shipped.scale != 4 or shipped.form != "w8a8" or not device.value("peak_int8_tops"):
+            continue
+        graph = open_source(shipped.name).graph
+        cost = estimate(graph, LR_SIZE, device)
+        gmac = count_graph(graph, LR_SIZE).gmac
+        entries.append(
+            {
+                "name": shipped.name,
+                "title": shipped.net,
+                "venue": "shipped",
+                "kind": "shipped",
+                "sees": "past" if shipped.recurrent else "frame",
+                "params": shipped.card["params"],
+                "params_published": None,
+                "gmac": gmac,
+                "device": device.name,
+                "fps_at_peak": peak_macs_per_s(device) / (gmac * 1e9),
+                "utilisation": cost.utilisation,
+                "utilisation_of": "itself",
+                "fps": cost.fps,
+                "components": None,
+                "beyond_npus": [],
+                "published": [],
+                "published_runtime_ms": None,
+            }
+        )
+    return entries

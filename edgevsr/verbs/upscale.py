@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevsr.data.cuts import CutDetector
 from edgevsr.data.images import is_image as is_other_image
 from edgevsr.errors import DataError, SpecError
 from edgevsr.files import check_output
+from edgevsr.nets.references import open_clip_model, refuse_for_references
+from edgevsr.nets.references.catalogue import is_reference
 from edgevsr.video.images import (
     IMAGE_SUFFIXES,
     check_can_hold,
@@ -36,7 +39,8 @@ class UpscaleResult:
 
     `seconds` is wall time from the first frame decoded to the file closed, `fps` is frames over
     it; the seconds of decode, net and encode are those each worked, and overlap. `how` tells the
-    way that pixels took, and `dropped` names what the output's container could not hold.
+    way that pixels took, and `dropped` names what the output's container could not hold. `cuts` is
+    how many scene cuts a recurrent net was reset at, None where they were not looked for.
     """
 
     output: str
@@ -50,6 +54,7 @@ class UpscaleResult:
     runtime: str
     how: str
     dropped: tuple[str, ...]
+    cuts: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -66,13 +71,17 @@ def upscale(
     codec: str | None = None,
     crf: int | None = None,
     tile: int | None = None,
+    reset_on_cut: bool = False,
+    weights: str | Path | None = None,
     force: bool = False,
 ) -> UpscaleResult:
     """Super-resolve an image or a video into `output`.
 
     A video streams: decode, net and encode overlap, and memory does not grow with its length.
     `tile` is the side in LR pixels of the pieces that the net is run on; without it the whole
-    frame is taken, or tiles where memory is short.
+    frame is taken, or tiles where memory is short. A recurrent net carries its state from frame to
+    frame; with `reset_on_cut` it starts anew where a scene does. `net` may be a reference of the
+    literature, run with its published `weights` over pieces of the clip that overlap.
 
     Raises:
         DataError: the input is missing, damaged, cut short or of a kind not known.
@@ -86,9 +95,14 @@ def upscale(
     check_output(target, force)
     if source.exists() and target.exists() and source.samefile(target):
         raise SpecError(f"{target}: is the input itself; write to another file")
+    if is_reference(str(net)):
+        flags = {"--runtime": runtime, "--tile": tile, "--reset-on-cut": reset_on_cut}
+        refuse_for_references(net, flags)
     if is_image(source):
-        return _upscale_image(source, target, net, runtime, threads, tile, force)
-    return _upscale_video(source, target, net, runtime, threads, tile, codec, crf, force)
+        return _upscale_image(source, target, net, weights, runtime, threads, tile, force)
+    return _upscale_video(
+        source, target, net, weights, runtime, threads, tile, codec, crf, reset_on_cut, force
+    )
 
 
 def _check_options(
@@ -122,6 +136,7 @@ def _upscale_image(
     source: Path,
     target: Path,
     net: str | Path,
+    weights: str | Path | None,
     runtime: str | None,
     threads: int | None,
     tile: int | None,
@@ -131,7 +146,7 @@ def _upscale_image(
     picture = read_picture(source)
     check_can_hold(target, picture)
     decode_seconds = time.perf_counter() - start
-    name, model = _open_model(net, runtime, threads)
+    name, model = _open_model(net, weights, runtime, threads)
     start = time.perf_counter()
     result = upscale_picture(picture, _float_net(model, tile), model.channels, model.scale)
     net_seconds = time.perf_counter() - start
@@ -159,28 +174,32 @@ def _upscale_video(
     source: Path,
     target: Path,
     net: str | Path,
+    weights: str | Path | None,
     runtime: str | None,
     threads: int | None,
     tile: int | None,
     codec: str | None,
     crf: int | None,
+    reset_on_cut: bool,
     force: bool,
 ) -> UpscaleResult:
     from edgevsr.video.source import VideoSource
     from edgevsr.video.videos import upscale_video
 
     with VideoSource.open(source) as video:
-        name, model = _open_model(net, runtime, threads, video.size)
+        name, model = _open_model(net, weights, runtime, threads, video.size)
+        scenes = _Scenes(model, _u8_net(model, tile)) if reset_on_cut else None
         start = time.perf_counter()
         report = upscale_video(
             video,
             target,
-            _u8_net(model, tile),
+            scenes or _u8_net(model, tile),
             channels=model.channels,
             scale=model.scale,
             codec=codec,
             crf=crf,
             force=force,
+            ahead=getattr(model, "ahead", None),
         )
         seconds = time.perf_counter() - start
     for lost in report.dropped:
@@ -197,11 +216,13 @@ def _upscale_video(
         runtime=model.runtime,
         how=_joined(report.how, model.how_resized),
         dropped=report.dropped,
+        cuts=None if scenes is None else scenes.cuts,
     )
 
 
 def _open_model(
     net: str | Path,
+    weights: str | Path | None,
     runtime: str | None,
     threads: int | None,
     size: tuple[int, int] | None = None,
@@ -209,14 +230,34 @@ def _open_model(
     from edgevsr.runtime.model import SrModel
     from edgevsr.sources import open_source
 
+    reference = open_clip_model(net, weights, threads)
+    if reference is not None:
+        return reference.system.name, cast("SrModel", reference)
     stage = open_source(net)
-    # A .tflite is run as the file it is, not as a graph read from it.
-    artifact = stage.path if stage.kind == "tflite" else stage.graph
+    # What others wrote is run as the file it is, as `evaluate` does.
+    artifact = stage.path if stage.kind in ("tflite", "onnx") else stage.graph
     model = SrModel.open(artifact, runtime=runtime, threads=threads, size=size)
     if model.channels not in (1, 3):
         raise SpecError(f"{stage.name}: takes {model.channels} channels; expected Y or RGB")
     model.reset()
     return stage.name, model
+
+
+class _Scenes:
+    """Runs a net on a stream's frames and lets it forget the past where a new scene starts."""
+
+    def __init__(
+        self, model: SrModel, net: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    ) -> None:
+        self._model, self._net = model, net
+        self._detector = CutDetector()
+        self.cuts = 0
+
+    def __call__(self, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self._detector.is_cut(lr):
+            self._model.reset()
+            self.cuts += 1
+        return self._net(lr)
 
 
 def _u8_net(model: SrModel, tile: int | None) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
