@@ -28,7 +28,8 @@ test: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/python -m tests.chromium
+	$(BIN)/pytest --numprocesses auto
 
 crosscheck: $(INSTALLED)
 	tests/crosscheck/crosscheck.sh

@@ -16,13 +16,17 @@ from edgevsr.errors import EdgeVsrError
 if TYPE_CHECKING:
     from edgevsr.sources import Stage as Stage
     from edgevsr.sources import open_source as open_source
+    from edgevsr.verbs.calibrate import calibrate as calibrate
     from edgevsr.verbs.collapse import collapse as collapse
+    from edgevsr.verbs.compare import compare as compare
     from edgevsr.verbs.evaluate import evaluate as evaluate
     from edgevsr.verbs.export import export as export
     from edgevsr.verbs.fit import fit as fit
+    from edgevsr.verbs.lint import lint as lint
     from edgevsr.verbs.list import list_kind as list  # noqa: A004 - the verb's name is list
     from edgevsr.verbs.profile import profile as profile
     from edgevsr.verbs.quantize import quantize as quantize
+    from edgevsr.verbs.report import report as report
     from edgevsr.verbs.train import train as train
     from edgevsr.verbs.upscale import upscale as upscale
     from edgevsr.verbs.verify import verify as verify
@@ -34,14 +38,18 @@ __all__ = [
     "EdgeVsrError",
     "Stage",
     "__version__",
+    "calibrate",
     "collapse",
+    "compare",
     "evaluate",
     "export",
     "fit",
+    "lint",
     "list",
     "open_source",
     "profile",
     "quantize",
+    "report",
     "train",
     "upscale",
     "verify",
@@ -54,10 +62,14 @@ VERBS = (
     "collapse",
     "quantize",
     "export",
+    "lint",
     "verify",
     "evaluate",
     "profile",
+    "calibrate",
     "fit",
+    "compare",
+    "report",
     "upscale",
 )
 

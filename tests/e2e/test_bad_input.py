@@ -254,6 +254,7 @@ def test_not_enough_frames_to_calibrate(refused: Refused, here: Path) -> None:
     ("command", "suggestion"),
     [
         ("export int8.onnx --target tflit", "tflite"),
+        ("lint int8.tflite --target ethos-u58", "ethos-u85"),
         ("profile int8.onnx --device ethos-n87-4tops", "ethos-n78-4tops"),
         ("fit --device ethos-n78 --size 640x360 --scale 2 --fps 30", "ethos-n78"),
         ("train sers-m5 --scale 2 --data frames --out run", "sesr-m5"),
@@ -278,6 +279,8 @@ def test_an_unknown_name_suggests_the_nearest(
         "fit --device ethos-n78-4tops --size 640x360 --scale 2 --fps 0",
         "profile int8.onnx --device ethos-n78-4tops --fps nan",
         "profile int8.onnx --device ethos-n78-4tops --dram-gb-s -1",
+        "lint int8.tflite --target onnx",
+        "lint absent.tflite --target tflite",
         "profile int8.onnx --fps 30",
         "profile int8.onnx --on host --threads 0",
         "export net.onnx --target tflite --int8",

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import edgevsr
 from edgevsr import VERBS, cli
 from tests.conftest import ROOT
+from tests.latencies import write_table
 
 #: A command of every verb, and the keys that the contract promises of it.
 COMMANDS = {
@@ -29,6 +31,7 @@ COMMANDS = {
         "psnr_y_db_float psnr_y_db_int8 psnr_drop_db worst output"
     ),
     "export int8.onnx --target tflite": "output format bytes sha256 ops inputs outputs",
+    "lint int8.tflite --target tflite": "findings errors warnings target operators source",
     "verify int8.tflite --against int8.onnx": (
         "max_abs_err max_lsb_reference max_lsb_runtime psnr_reference_db passed"
     ),
@@ -37,7 +40,13 @@ COMMANDS = {
         "kind params gmac gmac_per_hr_pixel file_bytes peak_activation_bytes dram_bytes latency_ms "
         "latency_ms_p90 latency_ms_min fps bound_by met layers"
     ),
+    "calibrate --from latencies/latencies.csv -o phone.toml": (
+        "output device constants mape spearman cross_scale_mape files"
+    ),
     "fit --device ethos-n78-4tops --size 640x360 --scale 2 --fps 1": "fits",
+    "fit --device dimensity-8100-nnapi --size 640x360 --scale 2 --fps 30 --design": "fits designs",
+    "compare a.json b.json": "latency ratios slowdown_percent met",
+    "report a.json int8.tflite net.onnx -o page.html": "output results kinds networks",
     "upscale frames/0.png -o sr.png --net int8.tflite": "frames seconds fps",
 }
 
@@ -46,7 +55,11 @@ COMMANDS = {
 def here(stages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     shutil.copytree(stages, folder)
+    write_table(folder / "latencies")
     monkeypatch.chdir(folder)
+    for name, device in (("a", "npu-4tops"), ("b", "ethos-n78-4tops")):
+        estimate = edgevsr.profile("int8.tflite", device=device).to_json()
+        (folder / f"{name}.json").write_text(json.dumps(estimate))
     return folder
 
 

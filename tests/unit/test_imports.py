@@ -18,7 +18,8 @@ _READERS = {"runtime", "exporters", "graph", "data", "metrics"}
 ANY_ROOM = {
     "graph", "data", "metrics", "nets", "training", "collapsing", "quantization", "exporters",
     "runtime",
-    "evaluation", "profiling", "video", "zoo", "sources",
+    "clip_scores", "drift", "evaluation", "profiling", "video", "zoo", "sources",
+    "reporting", "page_server",
 }  # fmt: skip
 
 #: What each room may import of the others; the vocabulary, below, is everyone's.
@@ -29,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tables": set(),
     "road": {"cli", "picture", "data", "zoo"},
     "picture": set(),
+    "page_server": set(),
     "shipping": {"cli"} | ANY_ROOM,
     "verbs": ANY_ROOM,
     "sources": {"collapsing", "zoo", "graph", "safetensors_header"},
@@ -40,9 +42,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quantization": {"graph", "data", "metrics"},
     "exporters": {"graph"},
     "runtime": {"graph", "exporters"},
-    "evaluation": _READERS,
+    "evaluation": {"clip_scores"} | _READERS,
+    "clip_scores": {"data", "metrics"},
+    "drift": {"clip_scores", "evaluation"} | _READERS,
     "profiling": _READERS,
     "video": _READERS,
+    "reporting": _READERS | {"evaluation", "profiling", "picture", "sources", "zoo"},
     "graph": set(),
     "data": set(),
     "metrics": set(),
