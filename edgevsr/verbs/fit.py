@@ -15,7 +15,7 @@ from edgevsr.sources import ZooEntry, list_zoo, open_source
 from edgevsr.spec import SCALES, parse_size
 
 #: Quality is compared on the first of these sets that a card has.
-QUALITY_SETS = ("Set14", "Set5", "B100")
+QUALITY_SETS = ("Set14", "Set5", "B100", "Vid4")
 _NO_TORCH = "widths and depths of the families need torch: edgevsr[train]"
 
 
