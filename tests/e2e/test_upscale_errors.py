@@ -201,8 +201,6 @@ def test_ctrl_c_leaves_no_half_file(tmp_path: Path, number: signal.Signals) -> N
         [*CLI, str(clip), "-o", str(tmp_path / "out.mp4"), "--net", str(net)],
         stderr=subprocess.PIPE,
         text=True,
-        # A job started in the background inherits an ignored Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".out-*")) and time.monotonic() < deadline:
