@@ -1,15 +1,19 @@
 # make demo   the whole road on what the project ships; writes demo/
 # make test   lint, types and tests
 # make crosscheck   the exported files in other people's interpreters, each in its own environment
+# make page   the demo's page, by npm; make apk puts it into an APK
 # make bench  the figures of the note, measured on this machine
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PAGE := android_demo/page/index.html
+PAGE_SOURCES := $(wildcard android_demo/*.json android_demo/*.mjs android_demo/LICENCES.md \
+	android_demo/web/*.* android_demo/web/src/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crosscheck bench clean
+.PHONY: help demo test page apk crosscheck bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -23,6 +27,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED)
 	$(BIN)/python -m edgevsr.road
+
+page: $(PAGE)
+
+$(PAGE): $(PAGE_SOURCES)
+	cd android_demo && npm ci --ignore-scripts --no-audit --no-fund && npm run build
+	touch $@
+
+apk: $(INSTALLED) $(PAGE)
+	android_demo/build_apk.sh
 
 test: $(INSTALLED)
 	$(BIN)/ruff check

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgevsr.verbs.calibrate import calibrate as calibrate
     from edgevsr.verbs.collapse import collapse as collapse
     from edgevsr.verbs.compare import compare as compare
+    from edgevsr.verbs.demo import demo as demo
     from edgevsr.verbs.evaluate import evaluate as evaluate
     from edgevsr.verbs.export import export as export
     from edgevsr.verbs.fit import fit as fit
@@ -41,6 +42,7 @@ __all__ = [
     "calibrate",
     "collapse",
     "compare",
+    "demo",
     "evaluate",
     "export",
     "fit",
@@ -71,6 +73,7 @@ VERBS = (
     "compare",
     "report",
     "upscale",
+    "demo",
 )
 
 _HOMES = {

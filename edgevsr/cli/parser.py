@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (
         _list, _train, _collapse, _quantize, _export, add_lint,
         _verify, _evaluate, add_profile, add_calibrate, add_fit, add_compare, add_report, _upscale,
-
+        _demo,
     ):  # fmt: skip
         add(verbs)
     return parser
@@ -170,3 +170,11 @@ def _upscale(verbs: Verbs[Any]) -> None:
     parser.add_argument("--crf", type=int, metavar="N", help="constant rate factor of the encoder")
     parser.add_argument("--tile", type=int, metavar="N", help="run the net on N×N LR pieces")
     add_reset_on_cut(parser)
+
+
+def _demo(verbs: Verbs[Any]) -> None:
+    parser = add_verb(verbs, "demo", "serve networks on live video to a browser, also a phone's")
+    parser.add_argument(
+        "--net", action="append", metavar="SOURCE", help="may be given again; " + SOURCE
+    )
+    parser.add_argument("--port", type=int, metavar="P", help="default: 8360; 0 takes any")

@@ -242,6 +242,19 @@ def _upscale(values: Values) -> RenderableType:
     )
 
 
+def _demo(values: Values) -> RenderableType:
+    return Group(
+        facts(
+            {
+                "open": values["address"],
+                "networks": ", ".join(values["nets"]),
+                "phones": ", ".join(values["phones"]) or "none on adb",
+            }
+        ),
+        notes(["the same address opens on each phone named here; Ctrl-C ends it"]),
+    )
+
+
 _VERBS: dict[str, Callable[[Values], RenderableType]] = {
     "list": _list,
     "train": _plain,
@@ -257,4 +270,5 @@ _VERBS: dict[str, Callable[[Values], RenderableType]] = {
     "compare": compare_text,
     "report": report_text,
     "upscale": _upscale,
+    "demo": _demo,
 }

@@ -11,6 +11,7 @@ import pytest
 
 import edgevsr
 from edgevsr import VERBS, cli
+from edgevsr.verbs import demo
 from tests.conftest import ROOT
 from tests.latencies import write_table
 
@@ -48,6 +49,7 @@ COMMANDS = {
     "compare a.json b.json": "latency ratios slowdown_percent met",
     "report a.json int8.tflite net.onnx -o page.html": "output results kinds networks",
     "upscale frames/0.png -o sr.png --net int8.tflite": "frames seconds fps",
+    "demo --net int8.onnx --port 0": "address nets phones",
 }
 
 
@@ -57,6 +59,8 @@ def here(stages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(stages, folder)
     write_table(folder / "latencies")
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(demo, "page_files", dict)  # the page itself needs npm
+    monkeypatch.setattr(demo.DemoResult, "wait", demo.DemoResult.close)
     for name, device in (("a", "npu-4tops"), ("b", "ethos-n78-4tops")):
         estimate = edgevsr.profile("int8.tflite", device=device).to_json()
         (folder / f"{name}.json").write_text(json.dumps(estimate))

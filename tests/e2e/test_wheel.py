@@ -47,9 +47,15 @@ def use(installed: Path, folder: Path, *arguments: str) -> str:
 
 def data_files() -> set[str]:
     """Every file that is not code, as it must lie in the wheel."""
+    page = ROOT / "android_demo" / "page"  # where npm has built it
+    built = {
+        f"edgevsr/demo_page/page/{path.relative_to(page).as_posix()}"
+        for path in page.rglob("*")
+        if path.is_file()
+    }
     homes = {"edgevsr": "edgevsr", "export": "edgevsr/targets", "profiles": "edgevsr/devices"}
     kept = (".toml", ".onnx", ".json", ".safetensors", ".typed", ".mp4", ".png", ".webp")
-    return {
+    return built | {
         f"{package}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, package in homes.items()
         for path in (ROOT / folder).rglob("*")

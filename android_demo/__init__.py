@@ -1,0 +1,1 @@
+"""The browser demo: page/ is what npm builds of it, served by `edgevsr demo`."""
