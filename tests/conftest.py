@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests.chromium import FLAGS as CHROMIUM_FLAGS
@@ -59,6 +60,9 @@ def browser() -> Iterator[Browser]:
 
 
 def pytest_configure() -> None:
+    # A deadline would judge the machine's load, not the code.
+    hypothesis.settings.register_profile("edgevsr", deadline=None)
+    hypothesis.settings.load_profile("edgevsr")
     # A job started in the background ignores Ctrl-C, and so would every command under test.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -35,7 +35,7 @@ def test_the_public_names_are_locked() -> None:
     assert set(edgevsr.__all__) == {
         "EdgeVsrError", "Stage", "VERBS", "__version__", "open_source",
         "list", "train", "collapse", "quantize", "export", "lint",
-        "verify", "evaluate", "profile", "calibrate", "fit", "compare", "report", "upscale",
+        "verify", "evaluate", "profile", "calibrate", "fit", "compare", "report", "upscale", "demo",
     }  # fmt: skip
     assert set(edgevsr.__all__) <= set(dir(edgevsr))
     for name in edgevsr.__all__:
