@@ -47,39 +47,25 @@ class ClipScore:
     name: str
     frames: tuple[FrameScore, ...]
 
-    @property
-    def psnr_y_db(self) -> float | None:
-        """Mean PSNR-Y in dB, no border left out."""
-        return finite_mean([frame.psnr_y_db for frame in self.frames])
+    def figures(self) -> dict[str, float | None]:
+        """Return the means by key: PSNR and SSIM, bicubic's PSNR, and tOF in pixels between frames
+        in a row (lower is better); None where no frame has the figure."""
+        first = finite_mean([frame.psnr_y_db for frame in self.frames[:FIRST_FRAMES]])
+        return {
+            "psnr_y_db": self._mean("psnr_y_db"),
+            "psnr_y_db_crop8": self._mean("psnr_y_db_crop8"),
+            "psnr_y_db_first": first,
+            "ssim_y": self._mean("ssim_y"),
+            "bicubic_psnr_y_db": self._mean("bicubic_psnr_y_db"),
+            "t_consistency": self._mean("t_consistency"),
+        }
 
-    @property
-    def psnr_y_db_crop8(self) -> float | None:
-        """Mean PSNR-Y in dB, 8 pixels left out on every side."""
-        return finite_mean([frame.psnr_y_db_crop8 for frame in self.frames])
-
-    @property
-    def psnr_y_db_first(self) -> float | None:
-        """Mean PSNR-Y in dB of the first five frames."""
-        return finite_mean([frame.psnr_y_db for frame in self.frames[:FIRST_FRAMES]])
-
-    @property
-    def ssim_y(self) -> float:
-        """Mean SSIM-Y, no border left out."""
-        return float(np.mean([frame.ssim_y for frame in self.frames]))
-
-    @property
-    def bicubic_psnr_y_db(self) -> float | None:
-        """Mean PSNR-Y of bicubic in dB, no border left out."""
-        return finite_mean([frame.bicubic_psnr_y_db for frame in self.frames])
-
-    @property
-    def t_consistency(self) -> float | None:
-        """Mean tOF in pixels between frames in a row, or None; lower is better."""
-        return finite_mean([frame.t_consistency for frame in self.frames])
+    def _mean(self, key: str) -> float | None:
+        return finite_mean([getattr(frame, key) for frame in self.frames])
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's keys."""
-        return {"name": self.name, "frames": len(self.frames), **figures(self)}
+        return {"name": self.name, "frames": len(self.frames), **self.figures()}
 
 
 @dataclass(frozen=True)
@@ -90,20 +76,8 @@ class ClipMeans:
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's keys."""
-        rows = [figures(clip) for clip in self.clips]
+        rows = [clip.figures() for clip in self.clips]
         return {key: finite_mean([row[key] for row in rows]) for key in rows[0]}
-
-
-def figures(clip: ClipScore) -> dict[str, float | None]:
-    """Return a clip's figures by their keys."""
-    return {
-        "psnr_y_db": clip.psnr_y_db,
-        "psnr_y_db_crop8": clip.psnr_y_db_crop8,
-        "psnr_y_db_first": clip.psnr_y_db_first,
-        "ssim_y": clip.ssim_y,
-        "bicubic_psnr_y_db": clip.bicubic_psnr_y_db,
-        "t_consistency": clip.t_consistency,
-    }
 
 
 class ClipMeter:

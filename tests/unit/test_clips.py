@@ -98,7 +98,8 @@ def test_clip_figures_leave_no_border_out(tmp_path: Path) -> None:
             (psnr_db(sr, picture.hr_y), psnr_db(sr, picture.hr_y, 8), ssim(sr, picture.hr_y))
         )
     (clip,) = found.clips
-    got = (clip.psnr_y_db, clip.psnr_y_db_crop8, clip.ssim_y)
+    figures = clip.figures()
+    got = tuple(figures[key] for key in ("psnr_y_db", "psnr_y_db_crop8", "ssim_y"))
     assert got == pytest.approx(tuple(np.mean(expected, axis=0)))
     image = found.images[0]
     assert image.ssim_y == pytest.approx(ssim(sr_of(pictures[0]), pictures[0].hr_y, 2))
@@ -114,8 +115,8 @@ def test_means_count_clips_alike_and_leave_infinities_out() -> None:
     long = [FrameScore("l", 30.0 + n, 31.0, 0.7, 25.0, 0.25 * n) for n in range(9)]
     perfect = [FrameScore("l", math.inf, math.inf, 1.0, math.inf, None)]
     clips = score_clips([*short, *long, *perfect])
-    assert [clip.psnr_y_db for clip in clips] == [20.0, 34.0]
-    assert clips[1].psnr_y_db_first == 32.0
+    assert [clip.figures()["psnr_y_db"] for clip in clips] == [20.0, 34.0]
+    assert clips[1].figures()["psnr_y_db_first"] == 32.0
     means = ClipMeans(clips).to_json()
     assert means["psnr_y_db"] == 27.0
     assert means["psnr_y_db_crop8"] == 31.0
@@ -146,7 +147,7 @@ def test_flicker_costs_consistency() -> None:
             for index, hr in enumerate(frames)
         ]
         assert scores[0].t_consistency is None
-        return ClipScore("c", tuple(scores)).t_consistency or 0.0
+        return ClipScore("c", tuple(scores)).figures()["t_consistency"] or 0.0
 
     assert mean(0) == 0.0
     assert mean(2) > 0.5
