@@ -1,8 +1,8 @@
 """From a finished run to a shipped network: the files of `edgevsr/zoo/` and their cards.
 
-    python -m edgevsr.shipping RUN --sets FOLDER [--wide]
+    python -m edgevsr.shipping RUN --sets FOLDER [--wide] [--calib FRAMES]
 
-Collapses and quantizes the run on the shipped calibration frames, reads each test set once, and
+Collapses and quantizes the run on the shipped frames or on FRAMES, reads each test set once, and
 writes NAME.onnx, NAME-w8a8.onnx and, with --wide, NAME-wide.safetensors, each with NAME.json.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevsr.cli import guarded
-from edgevsr.clip_scores import ClipMeans, figures
+from edgevsr.clip_scores import ClipMeans
 from edgevsr.collapsing import CollapsedNet, collapse_checkpoint
 from edgevsr.drift import measure_drift
 from edgevsr.errors import DataError, SourceError
@@ -47,7 +47,13 @@ _OPTIONS = (
 _TRAINING_DATA = ZOO / "training_data.json"
 
 
-def ship(run: Path, sets: Sequence[Path], wide: bool, folder: Path = ZOO) -> list[str]:
+def ship(
+    run: Path,
+    sets: Sequence[Path],
+    wide: bool,
+    folder: Path = ZOO,
+    calib: Path | None = None,
+) -> list[str]:
     """Write a finished run's networks and cards into `folder` and return their names.
 
     Raises:
@@ -67,8 +73,8 @@ def ship(run: Path, sets: Sequence[Path], wide: bool, folder: Path = ZOO) -> lis
         if not wide:
             checkpoint.unlink()
     recurrent = is_recurrent(collapsed.graph)
-    calibration = sample_clip() if recurrent else calibration_frames()
-    int8 = quantize_graph(collapsed.graph, load_for(collapsed.graph, calibration))
+    calib = calib or (sample_clip() if recurrent else calibration_frames())
+    int8 = quantize_graph(collapsed.graph, load_for(collapsed.graph, calib))
     scores = _scores(collapsed.graph, int8, sets, config.spec.scale)
     common = _common(config, collapsed, training)
     forms = {"narrow": name, "w8a8": f"{name}-w8a8"} | ({"wide": f"{name}-wide"} if wide else {})
@@ -83,6 +89,8 @@ def ship(run: Path, sets: Sequence[Path], wide: bool, folder: Path = ZOO) -> lis
             "psnr_y_db": _table(scores, columns, recurrent, "psnr_y_db", 3),
             "ssim_y": _table(scores, columns, recurrent, "ssim_y", 4),
         }
+        if form == "w8a8":
+            card["calibration"] = calib.name
         if recurrent:
             card["clips"] = _clips(scores, columns)
         if recurrent and form == "w8a8":
@@ -206,7 +214,7 @@ def _clips(
             clip.name: {
                 form: {
                     key: value if value is None else round(value, 4)
-                    for key, value in figures(forms[form].clips[number]).items()
+                    for key, value in forms[form].clips[number].figures().items()
                 }
                 for form in columns
             }
@@ -232,13 +240,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--sets", type=Path, nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--wide", action="store_true", help="ship the wide network too")
+    parser.add_argument("--calib", type=Path, metavar="FRAMES", help="LR frames or clips")
     arguments = parser.parse_args(argv)
 
     def act() -> int:
         missing = [str(path) for path in arguments.sets if not path.is_dir()]
         if missing:
             raise DataError(f"{', '.join(missing)}: no such test set")
-        print("\n".join(ship(arguments.run, arguments.sets, arguments.wide)))
+        print("\n".join(ship(arguments.run, arguments.sets, arguments.wide, ZOO, arguments.calib)))
         return 0
 
     return guarded(act)
