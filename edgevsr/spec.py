@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,9 +11,11 @@ from edgevsr.errors import SpecError
 
 Colour = Literal["y", "rgb"]
 Activation = Literal["prelu", "leaky", "relu"]
+Runtime = Literal["litert", "onnxruntime"]
 
 COLOURS: tuple[Colour, ...] = ("y", "rgb")
 ACTIVATIONS: tuple[Activation, ...] = ("prelu", "leaky", "relu")
+RUNTIMES: tuple[Runtime, ...] = ("litert", "onnxruntime")
 SCALES = (2, 3, 4)
 
 #: The int8 code of an image value: value = (code + 128) / 255, so code = pixel - 128.
@@ -65,6 +68,25 @@ class IoSpec:
             "scale": self.scale,
             "zero_point": self.zero_point,
         }
+
+
+def check_fps(fps: float) -> None:
+    """Refuse a frame rate that does not exist.
+
+    Raises:
+        SpecError: it is not positive and finite.
+    """
+    if not 0 < fps < math.inf:
+        raise SpecError(f"--fps {fps:g}: expected a positive number of frames a second")
+
+
+def as_size(size: tuple[int, int] | str) -> tuple[int, int]:
+    """Return (width, height) in LR pixels, given so or as `WIDTHxHEIGHT`.
+
+    Raises:
+        SpecError: as `parse_size`.
+    """
+    return parse_size(size if isinstance(size, str) else "x".join(map(str, size)))
 
 
 def parse_size(text: str) -> tuple[int, int]:

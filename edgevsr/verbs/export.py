@@ -11,8 +11,9 @@ from edgevsr.errors import ExportError
 from edgevsr.exporters.card import Artifact, check_suffix, write_artifact
 from edgevsr.exporters.targets import load_target
 from edgevsr.graph.ir import Graph
+from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.sources import Stage, open_source
-from edgevsr.spec import DEFAULT_SIZE, parse_size
+from edgevsr.spec import DEFAULT_SIZE, as_size
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def export(
     goal = load_target(target)
     if calib is not None and not int8:
         raise ExportError("--calib goes with --int8; add --int8, or leave --calib out")
-    if isinstance(size, str):
-        size = parse_size(size)
+    size = None if size is None else as_size(size)
     stage = open_source(source)
     path = Path(output) if output else Path(f"{stage.name}-{goal.name}.{goal.format}")
     check_suffix(path, goal)
@@ -82,6 +82,13 @@ def export(
 
 
 def _quantized(stage: Stage, calib: str | Path | None) -> Graph:
+    if has_learned_ranges(stage.graph):
+        if calib is not None:
+            raise ExportError(
+                f"{stage.name}: was trained for int8 and brings its own ranges, which --calib "
+                "would throw away; leave --calib out"
+            )
+        return quantize_learned(stage.graph)
     if calib is None:
         raise ExportError(
             f"{stage.name}: --int8 on a float source needs --calib, a folder or video of LR "

@@ -15,10 +15,11 @@ from edgevsr.profiling.counts import PEAK_ASSUMPTION, TRAFFIC_ASSUMPTION, count_
 from edgevsr.profiling.profile_report import Kind as Kind
 from edgevsr.profiling.profile_report import LayerProfile as LayerProfile
 from edgevsr.profiling.profile_report import ProfileReport as ProfileReport
-from edgevsr.spec import DEFAULT_SIZE, parse_size
+from edgevsr.spec import DEFAULT_SIZE, as_size, check_fps
 
 if TYPE_CHECKING:
     from edgevsr.profiling.devices import Device
+    from edgevsr.profiling.host import HostFile
     from edgevsr.profiling.phones.measuring import PhoneOptions
     from edgevsr.profiling.subject import Subject
     from edgevsr.sources import Stage
@@ -74,8 +75,7 @@ def profile(
     _check_options(device, places, fps, threads, runtime, dram_gb_s)
     _check_places(places, phones, output)
 
-    if isinstance(size, str):
-        size = parse_size(size)
+    size = None if size is None else as_size(size)
     stage = open_source(source)
     report = replace(_static(stage, size), target_fps=fps)
     if device is not None:
@@ -110,8 +110,7 @@ def _check_options(
         raise SpecError(f"--threads {threads}: expected 1 to 1024")
     if fps is None:
         return
-    if not 0 < fps < math.inf:
-        raise SpecError(f"--fps {fps:g}: expected a positive number of frames a second")
+    check_fps(fps)
     if device is None and not places:
         raise BudgetError(
             "--fps: nothing says how fast the network runs; add --device NAME or --on host"
@@ -268,13 +267,7 @@ def _measured(
     graph, path = stage.graph, stage.path
     file = host.host_file(graph, path, report.size, host.choose_runtime(graph, path, runtime))
     timing = host.measure(file, report.size, threads)
-    layer_ms: dict[str, float] = {}
-    if file.runtime == "onnxruntime":
-        layer_ms = host.onnxruntime_layer_ms(file, graph, report.size, threads)
-        per_layer = "ms of layers: medians of a second, profiled run; null where it was fused"
-    else:
-        per_layer = "ms of layers: LiteRT's Python package has no operator profiler"
-    layers = tuple(replace(layer, ms=layer_ms.get(layer.name)) for layer in report.layers)
+    layers, per_layer = _layers_on_host(report, graph, file, threads)
     measured = host_measured(
         measured_file(file, stage.name),
         timing,
@@ -300,6 +293,21 @@ def _measured(
         measured=(measured,),
         outputs=() if output is None else (str(output),),
         assumptions=(*report.assumptions, f"{file.how}, on random pixels", per_layer),
+    )
+
+
+def _layers_on_host(
+    report: ProfileReport, graph: Graph, file: HostFile, threads: int
+) -> tuple[tuple[LayerProfile, ...], str]:
+    """Return the layers with the times that the runtime tells of them, and how it told."""
+    from edgevsr.profiling.host import onnxruntime_layer_ms
+
+    if file.runtime != "onnxruntime":
+        return report.layers, "ms of layers: LiteRT's Python package has no operator profiler"
+    layer_ms = onnxruntime_layer_ms(file, graph, report.size, threads)
+    return (
+        tuple(replace(layer, ms=layer_ms.get(layer.name)) for layer in report.layers),
+        "ms of layers: medians of a second, profiled run; null where it was fused",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from edgevsr import __version__
-from edgevsr.errors import SpecError
 from edgevsr.files import check_output, write_bytes
 from edgevsr.progress import progress
 from edgevsr.reporting.crops import Comparison, compare_on_sample, pairs
@@ -19,6 +17,7 @@ from edgevsr.reporting.inputs import read_inputs
 from edgevsr.reporting.networks import Network
 from edgevsr.reporting.page import Contents, render_page
 from edgevsr.reporting.results import Result
+from edgevsr.spec import check_fps
 
 BUDGETS_FPS = (24.0, 30.0, 60.0)
 _MOST_COMPARISONS = 6
@@ -107,8 +106,7 @@ def report(
 
 def _budgets(fps: Sequence[float] | None, results: Sequence[Result]) -> tuple[float, ...]:
     for value in fps or ():
-        if not 0 < value < math.inf:
-            raise SpecError(f"--fps {value:g}: expected a positive number of frames a second")
+        check_fps(value)
     if fps:
         return tuple(sorted(set(fps)))
     asked = {result.target_fps for result in results if result.target_fps}
