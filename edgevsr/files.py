@@ -8,11 +8,11 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edgevsr.errors import OutputError
+from edgevsr.errors import EdgeVsrError, OutputError
 
 
 def check_output(path: Path, force: bool) -> None:
@@ -22,7 +22,7 @@ def check_output(path: Path, force: bool) -> None:
         OutputError: the path exists, is not a regular file, or is below one.
     """
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder; give -o a file name")
+        raise OutputError(f"{path}: is a folder; give a file name")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is not a regular file; give a file name")
     if path.exists() and not force:
@@ -86,6 +86,22 @@ def write_json(path: Path, value: Any, force: bool = False) -> None:
     """
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_bytes(path, text.encode(), force)
+
+
+def read_at_most(
+    path: Path, most_bytes: int, what: str, refuse: Callable[[str], EdgeVsrError]
+) -> bytes:
+    """Return a file's bytes, cut one past `most_bytes`, so that its parser sees that it is larger.
+
+    Raises:
+        EdgeVsrError: it cannot be read: the error of `refuse`, which says `what` it was read for.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(most_bytes + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = getattr(error, "strerror", None) or "not a path"
+        raise refuse(f"{path}: cannot read {what} ({reason})") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from edgevsr.cards import card_beside, quality_of
 from edgevsr.errors import SourceError, missing_extra, nearest
 from edgevsr.graph.ir import Graph
 from edgevsr.safetensors_header import read_header
@@ -21,7 +22,6 @@ CHECKPOINT = "checkpoint.safetensors"
 METADATA_KEY = "edgevsr"
 
 _MAX_BYTES = 512 << 20  # a hundred times the largest network of the field's mobile track
-_MAX_CARD_BYTES = 4 << 20
 _PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".bin")
 _EXPECTED = "expected a run folder, a .safetensors checkpoint, a .onnx, a .tflite or a shipped name"
 
@@ -50,6 +50,11 @@ class Stage:
             CollapseError: the narrow net is not the same function as the wide one.
         """
         return self._read()
+
+    @property
+    def runnable(self) -> Path | Graph:
+        """What to run: a file that others may have written as it is, else the graph."""
+        return self.path if self.kind in ("tflite", "onnx") else self.graph
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,7 @@ class ZooEntry:
     @property
     def psnr_y_db(self) -> dict[str, float]:
         """PSNR-Y by test set on what a decoder delivers, as `edgevsr evaluate` measures it."""
-        column = "int8" if self.form == "w8a8" else "8bit"
-        return {name: float(row[column]) for name, row in self.card["psnr_y_db"].items()}
+        return quality_of(self.card, quantized=self.form == "w8a8")
 
 
 def list_zoo() -> list[ZooEntry]:
@@ -186,7 +190,7 @@ def _open_checkpoint(path: Path, name: str | None) -> Stage:
             raise missing_extra(str(error.name), "train", f"collapsing {path}") from error
         return collapse_checkpoint(path).graph
 
-    return Stage("trained", name or default_name, path, _card_beside(path), read)
+    return Stage("trained", name or default_name, path, card_beside(path), read)
 
 
 def _open_tflite(path: Path, start: bytes, name: str | None) -> Stage:
@@ -195,7 +199,7 @@ def _open_tflite(path: Path, start: bytes, name: str | None) -> Stage:
     from edgevsr.graph.from_tflite import graph_from_tflite
 
     graph = graph_from_tflite(path)
-    return Stage("tflite", name or path.stem, path, _card_beside(path), lambda: graph)
+    return Stage("tflite", name or path.stem, path, card_beside(path), lambda: graph)
 
 
 def _open_onnx(path: Path, name: str | None) -> Stage:
@@ -203,19 +207,4 @@ def _open_onnx(path: Path, name: str | None) -> Stage:
 
     graph = graph_from_onnx(path)
     kind: Kind = "quantized" if graph.quantized else "collapsed" if "net" in graph.meta else "onnx"
-    return Stage(kind, name or path.stem, path, _card_beside(path), lambda: graph)
-
-
-def _card_beside(path: Path) -> dict[str, Any] | None:
-    """Return the JSON card of this very file, or None where there is none that can be read."""
-    card = path.with_suffix(".json")
-    try:
-        if card.stat().st_size > _MAX_CARD_BYTES:
-            return None
-        value = json.loads(card.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    # net.onnx and net.tflite share the name net.json: a card says which of them it is of.
-    if not isinstance(value, dict) or value.get("file", path.name) != path.name:
-        return None
-    return value
+    return Stage(kind, name or path.stem, path, card_beside(path), lambda: graph)

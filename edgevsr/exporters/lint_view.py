@@ -7,7 +7,6 @@ values really change their type.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgevsr.cards import card_beside
 from edgevsr.errors import SourceError
 from edgevsr.graph.roles import METADATA_KEY, parse_metadata, roles_by_name
 
-_MAX_CARD_BYTES = 4 << 20
 INT8 = ("int8", "uint8")
 FLOAT = ("float32", "float16")
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear")
@@ -110,7 +109,7 @@ def roles_of(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return roles by name, from the file's metadata, else its card, else the names."""
     roles_in, roles_out = roles_by_name(inputs, outputs)
-    card = _card(path)
+    card = card_beside(path) or {}
     for names, key, roles in ((inputs, "inputs", roles_in), (outputs, "outputs", roles_out)):
         entries = card.get(key)
         for entry in entries if isinstance(entries, list) else ():
@@ -122,23 +121,10 @@ def roles_of(
     return roles_in, roles_out
 
 
-def _card(path: Path) -> dict[str, Any]:
-    """Return the card beside the file where it is of this file, else nothing."""
-    try:
-        card = path.with_suffix(".json")
-        if card.stat().st_size > _MAX_CARD_BYTES:
-            return {}
-        value = json.loads(card.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) and value.get("file") == path.name else {}
-
-
 def _from_tflite(path: Path) -> LintView:
-    from edgevsr.graph.from_tflite import load_tflite
-    from edgevsr.graph.tflite_file import TensorEntry, read_model
+    from edgevsr.graph.tflite_file import TensorEntry, load_tflite
 
-    model = read_model(load_tflite(path, str(path)), str(path))
+    model = load_tflite(path, str(path))
     made = Counter(index for operator in model.operators for index in operator.outputs)
     given = {*made, *model.inputs}
 

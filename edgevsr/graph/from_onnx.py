@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from edgevsr.errors import ExportError, SourceError
+from edgevsr.files import read_at_most
 from edgevsr.graph.ir import Graph, QuantParams
 from edgevsr.graph.normalise import crd_order, fuse_relu, permute_input
 from edgevsr.graph.onnx_constants import FOLDED, fold, tensor_values
@@ -66,15 +67,12 @@ def load_onnx(source: Path | bytes, where: str) -> Any:
     Raises:
         SourceError: the file cannot be read, is no ONNX file, or is too large.
     """
-    try:
-        if isinstance(source, Path):
-            if source.stat().st_size > _MAX_BYTES:
-                raise SourceError(f"{where}: larger than {_MAX_BYTES >> 20} MiB; not a mobile net")
-            source = source.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{where}: cannot be read ({error.strerror})") from error
-    if not 0 < len(source) <= _MAX_BYTES:
-        raise SourceError(f"{where}: empty or larger than {_MAX_BYTES >> 20} MiB")
+    if isinstance(source, Path):
+        source = read_at_most(source, _MAX_BYTES, "this network", SourceError)
+    if not source:
+        raise SourceError(f"{where}: is empty; export or copy it again")
+    if len(source) > _MAX_BYTES:
+        raise SourceError(f"{where}: larger than {_MAX_BYTES >> 20} MiB; not a mobile net")
     try:
         model = onnx.load_model_from_string(source)
     except Exception as error:

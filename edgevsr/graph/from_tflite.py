@@ -10,7 +10,7 @@ import numpy as np
 from edgevsr.errors import ExportError, SourceError
 from edgevsr.graph.ir import Graph
 from edgevsr.graph.roles import METADATA_KEY, parse_metadata, with_roles
-from edgevsr.graph.tflite_file import MAX_BYTES, ModelEntry, OperatorEntry, damaged, read_model
+from edgevsr.graph.tflite_file import ModelEntry, OperatorEntry, damaged, load_tflite
 from edgevsr.graph.tflite_operators import OPERATORS
 from edgevsr.graph.tflite_reader import TfliteReader, UnsupportedError
 from edgevsr.graph.tflite_rows import merge_rows
@@ -29,28 +29,12 @@ def graph_from_tflite(source: Path | bytes) -> Graph:
         ExportError: an operator or option is not supported; all of them are listed.
     """
     where = str(source) if isinstance(source, Path) else ".tflite file"
-    model = read_model(load_tflite(source, where), where)
+    model = load_tflite(source, where)
     with damaged(where):
         graph = _read(merge_rows(model), where)
     metadata = parse_metadata(model.metadata.get(METADATA_KEY, b"{}"))
     io = graph.meta["io"]
     return with_roles(graph, metadata, where).with_meta(io=io)
-
-
-def load_tflite(source: Path | bytes, where: str) -> bytes:
-    """Return the bytes of a file of bounded size.
-
-    Raises:
-        SourceError: the file cannot be read or is too large.
-    """
-    if isinstance(source, bytes):
-        return source
-    try:
-        if source.stat().st_size > MAX_BYTES:
-            raise SourceError(f"{where}: larger than {MAX_BYTES >> 20} MiB; not a mobile net")
-        return source.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{where}: cannot be read ({error.strerror})") from error
 
 
 def _read(model: ModelEntry, where: str) -> Graph:
@@ -110,23 +94,9 @@ def _frame_size(model: ModelEntry, where: str) -> tuple[int, int]:
 def _renamed(reader: TfliteReader, inputs: list[str]) -> Graph:
     """Return the graph with every output under the name that the file's end has."""
     new = {reader.aliases[index]: reader.names[index] for index in reader.model.outputs}
-    nodes = tuple(
-        replace(
-            node,
-            inputs=tuple(new.get(name, name) for name in node.inputs),
-            output=new.get(node.output, node.output),
-        )
-        for node in reader.nodes
-    )
-    return Graph(
-        tuple(inputs),
-        tuple(reader.names[index] for index in reader.model.outputs),
-        nodes,
-        {new.get(name, name): spec for name, spec in reader.tensors.items()},
-        {},
-        {"io": reader.io},
-        {new.get(name, name): q for name, q in reader.qparams.items()},
-    )
+    nodes, meta = tuple(reader.nodes), {"io": reader.io}
+    read = Graph(tuple(inputs), tuple(new), nodes, reader.tensors, {}, meta, reader.qparams)
+    return read.renamed(new)
 
 
 def _check_shapes(reader: TfliteReader, graph: Graph, size: tuple[int, int], where: str) -> None:

@@ -7,7 +7,7 @@ Weights are OHWI. Rectified linear units are fused into the node that feeds them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -149,6 +149,25 @@ class Graph:
             height * numerator // denominator,
             width * numerator // denominator,
             spec.channels,
+        )
+
+    def renamed(self, new: Mapping[str, str]) -> Graph:
+        """Return the same graph with tensors under new names; those not in `new` keep theirs."""
+
+        def names(old: Iterable[str]) -> tuple[str, ...]:
+            return tuple(new.get(name, name) for name in old)
+
+        return replace(
+            self,
+            inputs=names(self.inputs),
+            outputs=names(self.outputs),
+            nodes=tuple(
+                replace(node, inputs=names(node.inputs), output=new.get(node.output, node.output))
+                for node in self.nodes
+            ),
+            tensors={new.get(name, name): spec for name, spec in self.tensors.items()},
+            roles={new.get(name, name): role for name, role in self.roles.items()},
+            qparams={new.get(name, name): q for name, q in self.qparams.items()},
         )
 
     def with_meta(self, **changes: Any) -> Graph:

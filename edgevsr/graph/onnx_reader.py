@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,21 +122,13 @@ class Reader:
 
     def graph(self, inputs: list[str], outputs: list[str], size: tuple[int, int] | None) -> Graph:
         """Return what was read, with output tensors under the names the file gives them."""
-        renamed = {self.aliases[name]: name for name in outputs}
-        nodes = tuple(
-            replace(
-                node,
-                inputs=tuple(renamed.get(name, name) for name in node.inputs),
-                output=renamed.get(node.output, node.output),
-            )
-            for node in self.nodes
-        )
+        new = {self.aliases[name]: name for name in outputs}
         return Graph(
             tuple(inputs),
-            tuple(outputs),
-            nodes,
-            {renamed.get(name, name): spec for name, spec in self.tensors.items()},
+            tuple(new),
+            tuple(self.nodes),
+            self.tensors,
             {},
-            qparams={renamed.get(name, name): q for name, q in self.qparams.items()},
+            qparams=self.qparams,
             size=size,
-        )
+        ).renamed(new)

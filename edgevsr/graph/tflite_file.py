@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgevsr.errors import EdgeVsrError, SourceError
+from edgevsr.files import read_at_most
 from edgevsr.graph.ir import Array
 
 MAX_BYTES = 256 << 20
@@ -86,6 +88,17 @@ def damaged(where: str) -> Iterator[None]:
             f"{where}: the .tflite file is damaged ({type(error).__name__}); copy or export it "
             "again"
         ) from error
+
+
+def load_tflite(source: Path | bytes, where: str) -> ModelEntry:
+    """Return what `read_model` does, of a file.
+
+    Raises:
+        SourceError: the file cannot be read, or as `read_model`.
+    """
+    if isinstance(source, Path):
+        source = read_at_most(source, MAX_BYTES, "this network", SourceError)
+    return read_model(source, where)
 
 
 def read_model(data: bytes, where: str) -> ModelEntry:

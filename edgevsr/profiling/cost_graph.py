@@ -15,14 +15,7 @@ import numpy as np
 
 from edgevsr.errors import SourceError
 from edgevsr.graph.ir import Array, Graph, Node, Op, QuantParams, TensorSpec
-from edgevsr.graph.tflite_file import (
-    MAX_BYTES,
-    ModelEntry,
-    OperatorEntry,
-    TensorEntry,
-    damaged,
-    read_model,
-)
+from edgevsr.graph.tflite_file import ModelEntry, OperatorEntry, TensorEntry, damaged, load_tflite
 
 _CONVOLUTIONS: dict[str, Op] = {
     "CONV_2D": "conv2d",
@@ -52,7 +45,7 @@ def cost_graph(path: Path) -> Graph:
         SourceError: not a .tflite file, damaged, of several subgraphs or dynamic shapes, or with
             an operator whose cost is not modelled.
     """
-    model = _read(path)
+    model = load_tflite(path, str(path))
     with damaged(str(path)):
         return _Builder(model, str(path)).build()
 
@@ -63,23 +56,13 @@ def end_elements(path: Path) -> tuple[int, ...]:
     Raises:
         SourceError: not a .tflite file, or damaged.
     """
-    model = _read(path)
+    model = load_tflite(path, str(path))
     ends = {*model.inputs, *model.outputs}
     return tuple(
         math.prod(model.tensors[operator.outputs[0]].shape)
         for operator in model.operators
         if operator.name in _ENDS and ends & {*operator.inputs, *operator.outputs}
     )
-
-
-def _read(path: Path) -> ModelEntry:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise SourceError(f"{path}: cannot be read ({reason})") from error
-    return read_model(data, str(path))
 
 
 @dataclass

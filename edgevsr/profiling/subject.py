@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgevsr.cards import quality_of
 from edgevsr.graph.ir import Graph
 
 
@@ -36,23 +36,11 @@ class Subject:
     @property
     def facts(self) -> SubjectFacts:
         """What is known of the network."""
-        card = self.card or {}
-        net = card.get("net")
+        net = (self.card or {}).get("net")
         return SubjectFacts(
             size=f"{self.size[0]}x{self.size[1]}",
             net=net if isinstance(net, str) else None,
             scale=self.graph.scale,
-            psnr_y_db=_psnr_y_db(card, self.graph.quantized),
+            psnr_y_db=quality_of(self.card, self.graph.quantized) or None,
             gmac=self.gmac,
         )
-
-
-def _psnr_y_db(card: Mapping[str, Any], quantized: bool) -> dict[str, float] | None:
-    """Return the dB by test set that a card states for the network's own form, if it does."""
-    table = card.get("psnr_y_db")
-    found = {}
-    for name, row in table.items() if isinstance(table, Mapping) else ():
-        value = row.get("int8" if quantized else "8bit") if isinstance(row, Mapping) else row
-        if isinstance(value, int | float) and math.isfinite(value):
-            found[str(name)] = float(value)
-    return found or None

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgevsr.cards import quality_of
 from edgevsr.errors import SpecError
 from edgevsr.files import sha256_of
 from edgevsr.graph.ir import Graph
 from edgevsr.profiling.counts import Counts, count_graph
 from edgevsr.reporting.results import Result, with_quality
-from edgevsr.sources import Stage, open_source
+from edgevsr.sources import open_source
 from edgevsr.spec import DEFAULT_SIZE, parse_size
 from edgevsr.zoo import zoo_names
 
@@ -57,7 +58,7 @@ def open_network(source: str | Path) -> Network:
         path=stage.path,
         sha256=sha256_of(stage.path),
         graph=graph,
-        psnr_y_db=_quality(stage, graph.quantized),
+        psnr_y_db=quality_of(stage.card, graph.quantized),
         tools=_texts((stage.card or {}).get("tools")),
     )
 
@@ -105,21 +106,6 @@ def counts_at(network: Network, size: str | None) -> Counts | None:
         return network.counts(size)
     except SpecError:
         return None
-
-
-def _quality(stage: Stage, quantized: bool) -> dict[str, float]:
-    """Return dB by test set for this form of the network, as its card states it."""
-    sets = (stage.card or {}).get("psnr_y_db")
-    if not isinstance(sets, Mapping):
-        return {}
-    found = {}
-    for name, row in sets.items():
-        for form in ("int8",) if quantized else ("8bit", "float"):
-            value = row.get(form) if isinstance(row, Mapping) else row
-            if isinstance(value, float) and 0 < value < 200:
-                found[str(name)] = float(value)
-                break
-    return found
 
 
 def _texts(value: Any) -> dict[str, str]:

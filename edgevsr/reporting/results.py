@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from edgevsr.cards import quoted_first
 from edgevsr.profiling.measured import Measured
 from edgevsr.reporting.numbers import milliseconds
 
@@ -100,7 +101,7 @@ def spread_text(result: Result) -> str:
 def commonest_set(results: Iterable[Result]) -> str | None:
     """Return the test set that most results are scored on; of equals, the first of the field's."""
     count = Counter(name for result in results for name in result.psnr_y_db)
-    order = ("Set14", "Set5", "B100", *sorted(count))
+    order = quoted_first(count)
     return max(count, key=lambda name: (count[name], -order.index(name)), default=None)
 
 

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgevsr.cards import quality_of, quoted_first
 from edgevsr.errors import BudgetError, SpecError, missing_extra
 from edgevsr.profiling.design import Budget, Member, deepest_members, fps_range, proposals
 from edgevsr.profiling.devices import load_device
 from edgevsr.profiling.roofline import require_bandwidth, require_peak
 from edgevsr.sources import ZooEntry, list_zoo, open_source
-from edgevsr.spec import SCALES, parse_size
+from edgevsr.spec import SCALES, as_size, check_fps
 
-#: Quality is compared on the first of these sets that a card has.
-QUALITY_SETS = ("Set14", "Set5", "B100", "Vid4")
 _NO_TORCH = "widths and depths of the families need torch: edgevsr[train]"
 
 
@@ -139,10 +138,8 @@ def fit(
     """
     if scale not in SCALES:
         raise SpecError(f"--scale {scale}: expected one of {', '.join(map(str, SCALES))}")
-    if not 0 < fps < math.inf:
-        raise SpecError(f"--fps {fps:g}: expected a positive number of frames a second")
-    if isinstance(size, str):
-        size = parse_size(size)
+    check_fps(fps)
+    size = as_size(size)
     budget = _budget(device, size, fps, dram_gb_s)
     fits: list[Fit] = []
     misses: list[Miss] = []
@@ -235,18 +232,12 @@ def _judge(entry: ZooEntry, budget: Budget) -> tuple[Fit | Miss, tuple[str, ...]
 
 
 def card_quality(card: Mapping[str, Any], quantized: bool) -> float | None:
-    """Return the PSNR-Y in dB that a card states for this form of the network, or None."""
-    sets = card.get("psnr_y_db")
-    if not isinstance(sets, Mapping):
-        return None
-    forms = ("int8",) if quantized else ("8bit", "float")
-    for name in (*QUALITY_SETS, *sorted(sets)):
-        values = sets.get(name)
-        for form in forms:
-            value = values.get(form) if isinstance(values, Mapping) else values
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return float(value)
-    return None
+    """Return the PSNR-Y in dB that a card states for this form of the network, or None.
+
+    Networks are compared on the first of the quoted test sets that their cards have.
+    """
+    known = quality_of(card, quantized)
+    return next((known[name] for name in quoted_first(known)), None)
 
 
 def _best_first(entry: Fit | Miss) -> tuple[bool, float, float, str]:

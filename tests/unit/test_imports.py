@@ -13,7 +13,7 @@ import edgevsr
 PACKAGE = Path(edgevsr.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-VOCABULARY = {"errors", "spec", "files", "progress"}
+VOCABULARY = {"errors", "spec", "files", "progress", "cards"}
 _READERS = {"runtime", "exporters", "graph", "data", "metrics"}
 ANY_ROOM = {
     "graph", "data", "metrics", "nets", "training", "collapsing", "quantization", "exporters",
@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"collapsing", "zoo", "graph", "safetensors_header"},
     "safetensors_header": set(),
     "zoo": set(),
-    "training": {"nets", "data", "metrics", "graph"},
+    "training": {"nets", "data", "metrics", "graph", "collapsing", "quantization"},
     "collapsing": {"nets", "graph"},
     "nets": {"graph"},
     "quantization": {"graph", "data", "metrics"},
@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": set(),
     "spec": set(),
     "files": set(),
+    "cards": set(),
     "progress": set(),
     "errors": set(),
 }  # fmt: skip
