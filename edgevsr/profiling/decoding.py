@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import types
 import typing
@@ -12,6 +13,7 @@ from typing import Any
 
 from edgevsr.errors import DataError
 
+MAX_BYTES = 16 << 20
 MAX_ITEMS = 100_000
 MAX_TEXT = 500
 
@@ -31,6 +33,21 @@ _PATTERNS = {
 }
 _NOT_ONE_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _hints = cache(typing.get_type_hints)
+
+
+def parse_json(data: bytes, origin: str, expected: str) -> Any:
+    """Return the value in JSON bytes; `origin` and what was `expected` there are named in errors.
+
+    Raises:
+        DataError: larger than `MAX_BYTES`, or not JSON.
+    """
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{origin}: larger than {MAX_BYTES >> 20} MiB; expected {expected}")
+    try:
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{origin}: not JSON ({reason}); expected {expected}") from error
 
 
 def decode(hint: type, value: Any, origin: str) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from edgevsr.errors import BudgetError, nearest
+from edgevsr.files import read_at_most
 from edgevsr.profiling.calibration_record import CalibrationRecord, parse_record
 
 Mark = Literal["published", "derived", "measured", "claimed", "assumed"]
@@ -129,12 +130,7 @@ def load_device(name: str) -> Device:
     """
     if name.endswith(".toml"):
         path = Path(name)
-        try:
-            with path.open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not a path"
-            raise BudgetError(f"{name}: cannot read this device profile ({reason})") from error
+        data = read_at_most(path, _MAX_BYTES, "this device profile", BudgetError)
         return parse_device(data, path.stem, origin=name)
     if name not in device_names():
         raise BudgetError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgevsr.errors import DataError, nearest
+from edgevsr.files import read_at_most
 from edgevsr.profiling.measured import read_measured
 
 MAX_BYTES, MAX_ROWS = 4 << 20, 10_000
@@ -68,12 +69,7 @@ def read_table(path: Path, column: str | None, device: str) -> LatencyTable:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise DataError(f"{path}: cannot read these latencies ({reason})") from error
+    data = read_at_most(path, MAX_BYTES, "these latencies", DataError)
     if len(data) > MAX_BYTES:
         raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not a table of latencies")
     return data

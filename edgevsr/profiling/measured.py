@@ -8,7 +8,6 @@ tests hold them to one another.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from edgevsr.errors import DataError
-from edgevsr.profiling.decoding import decode, short, wrong
+from edgevsr.files import read_at_most
+from edgevsr.profiling.decoding import MAX_BYTES, decode, parse_json, short, wrong
 
 SCHEMA = "edgevsr-measured/1"
 Kind = Literal["measured", "emulated"]
-
-MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -169,12 +167,7 @@ def read_measured(path: Path) -> Measured:
         DataError: the file cannot be read, is not such a measurement, or holds a value that
             cannot be right; the key is named.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise DataError(f"{path}: cannot read this measurement ({reason})") from error
+    data = read_at_most(path, MAX_BYTES, "this measurement", DataError)
     return parse_measured(data, origin=str(path))
 
 
@@ -184,15 +177,16 @@ def parse_measured(data: bytes, *, origin: str) -> Measured:
     Raises:
         DataError: as `read_measured`.
     """
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{origin}: larger than {MAX_BYTES >> 20} MiB, so not a measurement")
-    try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{origin}: not JSON ({' '.join(str(error).split())[:120]}); "
-            "expected what edgevsr profile --on … -o FILE writes"
-        ) from error
+    expected = "what edgevsr profile --on … -o FILE writes"
+    return measured_from(parse_json(data, origin, expected), origin=origin)
+
+
+def measured_from(value: object, *, origin: str) -> Measured:
+    """Return the measurement that a JSON value is.
+
+    Raises:
+        DataError: as `read_measured`.
+    """
     found = value.get("schema") if isinstance(value, dict) else None
     if found != SCHEMA:
         raise DataError(
@@ -202,10 +196,6 @@ def parse_measured(data: bytes, *, origin: str) -> Measured:
     measured = cast(Measured, decode(Measured, value, origin))
     _check(measured, origin)
     return measured
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _plain(value: Any) -> Any:

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast, get_args
 
 from edgevsr.errors import DataError
-from edgevsr.profiling.decoding import decode, short
-from edgevsr.profiling.measured import MAX_BYTES, Measured, parse_measured
+from edgevsr.files import read_at_most
+from edgevsr.profiling.decoding import MAX_BYTES, decode, parse_json, short
+from edgevsr.profiling.measured import Measured, measured_from
+from edgevsr.profiling.profile_report import Kind, LayerProfile
 from edgevsr.reporting.results import LayerCost, Result
 
-
-@dataclass(frozen=True)
-class _ProfileLayer:
-    name: str
-    op: str
-    gmac: float
-    bytes: int
-    ms: float | None = None
+_EXPECTED = "what edgevsr profile FILE --json prints"
 
 
 @dataclass(frozen=True)
 class _Profile:
     """The keys of `edgevsr profile --json` that the page shows."""
 
-    kind: Literal["static", "estimated", "measured"]
+    kind: Kind
     source: str
     size: str
     scale: int
     params: int
     gmac: float
-    layers: tuple[_ProfileLayer, ...]
+    layers: tuple[LayerProfile, ...]
     assumptions: tuple[str, ...] = ()
     file_bytes: int | None = None
     peak_activation_bytes: int | None = None
@@ -78,40 +72,21 @@ def read_results(path: Path) -> list[Result]:
         DataError: the file cannot be read, is neither, or holds a value that cannot be right; the
             key is named.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise DataError(f"{path}: cannot read this result ({reason})") from error
-    value = _parse(data, str(path))
+    data = read_at_most(path, MAX_BYTES, "this result", DataError)
+    value = parse_json(data, str(path), _EXPECTED)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected one JSON object, got {short(value)}")
     if "schema" in value:
-        return [from_measured(parse_measured(data, origin=str(path)), str(path))]
-    if value.get("kind") in ("static", "estimated", "measured") and "layers" in value:
+        return [from_measured(measured_from(value, origin=str(path)), str(path))]
+    if value.get("kind") in get_args(Kind) and "layers" in value:
         profile = cast(_Profile, decode(_Profile, value, str(path)))
         return _of_devices(profile, value, str(path)) or [_from_profile(profile, str(path))]
     hint = ""
     if "schema_version" in value:
         hint = "; this is an artifact's card: give the artifact itself"
     raise DataError(
-        f"{path}: is no result (its kind is {short(value.get('kind'))}); expected what "
-        f"edgevsr profile FILE --json prints{hint}"
+        f"{path}: is no result (its kind is {short(value.get('kind'))}); expected {_EXPECTED}{hint}"
     )
-
-
-def _parse(data: bytes, origin: str) -> dict[str, Any]:
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{origin}: larger than {MAX_BYTES >> 20} MiB, so not a result")
-    try:
-        value = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{origin}: not JSON ({' '.join(str(error).split())[:120]}); expected what "
-            "edgevsr profile FILE --json prints"
-        ) from error
-    if not isinstance(value, dict):
-        raise DataError(f"{origin}: expected one JSON object, got {short(value)}")
-    return value
 
 
 def from_measured(measured: Measured, origin: str) -> Result:
@@ -160,7 +135,7 @@ def _of_devices(profile: _Profile, value: dict[str, Any], origin: str) -> list[R
     costs = {layer.name: layer for layer in profile.layers}
     results = []
     for each in inside:
-        result = from_measured(parse_measured(json.dumps(each).encode(), origin=origin), origin)
+        result = from_measured(measured_from(each, origin=origin), origin)
         layers = tuple(
             replace(layer, gmac=costs[layer.name].gmac, bytes=costs[layer.name].bytes)
             if layer.name in costs

@@ -74,7 +74,7 @@ def test_models_may_lie_elsewhere(measured: Path, tmp_path: Path) -> None:
     table = tmp_path / "latencies.csv"
     table.write_bytes(measured.read_bytes())
     output = tmp_path / "phone.toml"
-    with pytest.raises(SourceError, match=r"narrow-x2\.tflite: cannot be read"):
+    with pytest.raises(SourceError, match=r"narrow-x2\.tflite: cannot read this network"):
         edgevsr.calibrate(source=table, output=output)
     assert not output.exists()
     result = edgevsr.calibrate(source=table, models=measured.parent, output=output)

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgevsr.errors import DataError
+from edgevsr.profiling.decoding import MAX_BYTES
 from edgevsr.profiling.measured import (
-    MAX_BYTES,
     Latency,
     Measured,
     MeasuredDevice,

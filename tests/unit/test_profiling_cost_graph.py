@@ -100,7 +100,7 @@ def test_files_of_others_cost_what_profile_says(path: Path) -> None:
 
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
     """Missing, foreign and empty files: one line."""
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(SourceError, match="cannot read this network"):
         cost_graph(tmp_path / "none.tflite")
     (tmp_path / "x.tflite").write_bytes(b"not a model at all")
     with pytest.raises(SourceError, match="no TFL3 mark"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from edgevsr.profiling.measured import (
     MeasuredFile,
     MeasuredRuntime,
     Temperature,
-    parse_measured,
+    measured_from,
 )
 from edgevsr.profiling.phones.facts import Heat, facts_from, heat_from
 from edgevsr.profiling.phones.logs import BenchmarkLog, parse_op_profile
@@ -201,4 +200,4 @@ def _facts(graph: Graph, path: Path) -> SubjectFacts:
 
 def _checked(measured: Measured, origin: str) -> Measured:
     """Hold what was collected to the same rules as every measurement from elsewhere."""
-    return parse_measured(json.dumps(measured.to_json()).encode(), origin=origin)
+    return measured_from(measured.to_json(), origin=origin)
