@@ -73,6 +73,14 @@ def verdict(passed: bool, good: str, bad: str) -> Text:
     return Text(good, style="green") if passed else Text(bad, style="bold red")
 
 
+def gate(met: bool | None, bar: str, value: float | None) -> list[Text]:
+    """Return the closing line of a gate, none without one; `bar` is formatted with its value."""
+    if met is None:
+        return []
+    text = bar.format(value)
+    return [verdict(met, f"met: {text}", f"MISSED: {text}")]
+
+
 def cell_text(value: object) -> str:
     """Return a value as a table shows it; what is missing is a dash."""
     if value is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from edgevsr.tables import bytes_text, facts, notes, table, verdict
+from edgevsr.tables import bytes_text, facts, gate, notes, table, verdict
 
 Values = Mapping[str, Any]
 
@@ -93,10 +93,8 @@ def profile_text(values: Values) -> RenderableType:
         notes(values["assumptions"]),
         *(verdict(False, "", line) for line in values["obstacles"]),
         *_measured_text(values),
+        *gate(values["met"], "{:g} FPS", values["target_fps"]),
     ]
-    if values["met"] is not None:
-        target = f"{values['target_fps']:g} FPS"
-        parts.append(verdict(values["met"], f"met: {target}", f"MISSED: {target}"))
     return Group(*parts)
 
 
@@ -238,9 +236,7 @@ def compare_text(values: Values) -> RenderableType:
         differing = [(each["name"], each["a"], each["b"]) for each in values["conditions"]]
         parts.append(table(("differs besides", "A", "B"), differing))
     parts.append(notes(lines))
-    if values["met"] is not None:
-        gate = f"at most {values['max_slowdown_percent']:g} % slower"
-        parts.append(verdict(values["met"], f"met: {gate}", f"MISSED: {gate}"))
+    parts += gate(values["met"], "at most {:g} % slower", values["max_slowdown_percent"])
     return Group(*parts)
 
 

@@ -16,7 +16,7 @@ from edgevsr.cli.print_profiling import (
     report_text,
 )
 from edgevsr.cli.print_references import references_text
-from edgevsr.tables import bytes_text, facts, notes, show, table, verdict
+from edgevsr.tables import bytes_text, facts, gate, notes, show, table, verdict
 
 Values = Mapping[str, Any]
 
@@ -122,7 +122,7 @@ def _collapse(values: Values) -> RenderableType:
 
 def _quantize(values: Values) -> RenderableType:
     drop, worst = values["psnr_drop_db"], values["worst"]
-    parts: list[RenderableType] = [
+    return Group(
         facts(
             {
                 "calibrated on": f"{values['calibration_frames']} frames",
@@ -136,12 +136,9 @@ def _quantize(values: Values) -> RenderableType:
                 },
                 "written": values["output"],
             }
-        )
-    ]
-    if values["drop_met"] is not None:
-        gate = f"drop of at most {values['max_drop_db']:g} dB"
-        parts.append(verdict(values["drop_met"], f"met: {gate}", f"MISSED: {gate}"))
-    return Group(*parts)
+        ),
+        *gate(values["drop_met"], "drop of at most {:g} dB", values["max_drop_db"]),
+    )
 
 
 def _export(values: Values) -> RenderableType:
@@ -188,7 +185,12 @@ def _evaluate(values: Values) -> RenderableType:
     rows.append((f"mean of {len(images)}", *_scores(values)))
     body = table((f"×{values['scale']}", "bicubic dB", "PSNR-Y dB", "SSIM-Y"), rows)
     body.rows[-2].end_section = True
+    rgb = None
+    if values["psnr_rgb_db"] is not None:
+        means = values["clips_mean"] or values
+        rgb = f"RGB, whole frames: {means['psnr_rgb_db']:.2f} dB, SSIM {means['ssim_rgb']:.4f}"
     terms = [
+        rgb,
         f"LR luma {values['lr_y']}, {values['degradation']}, {values['runtime']}",
         values["how_resized"],
         values["t_consistency_note"],
