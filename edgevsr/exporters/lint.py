@@ -51,6 +51,11 @@ class _Linter:
         tensor = None if key is None else self.view.tensors[key].name
         return Finding(self.facts.severity[rule], rule, operator, tensor, why, fix)
 
+    def at(self, rule: str, operator: LintOperator, why: str, fix: str) -> Finding:
+        """Return a finding on an operator, placed at what it makes."""
+        made = operator.outputs[0] if operator.outputs else None
+        return self.finding(rule, operator.name, made, why, fix)
+
     def known(self, precision: str) -> frozenset[str]:
         """Return the operators on the fast path in this precision."""
         return self.facts.float if precision == "float" else self.facts.int8
@@ -92,26 +97,23 @@ def _operators(lint: _Linter) -> Iterator[Finding]:
         )  # fmt: skip
         return
     for operator in view.operators:
-        output = operator.outputs[0] if operator.outputs else None
         precision = view.precision(operator)
         known = lint.known(precision)
         if operator.name.startswith("custom ") or "." in operator.name:
-            yield lint.finding(
-                "custom-operator", operator.name, output,
+            yield lint.at(
+                "custom-operator", operator,
                 "an operator of somebody's own, which the runtime runs only where it is built in",
                 "convert the net without custom or Flex operators",
             )  # fmt: skip
         elif precision != "other" and not known & {operator.name, "*"}:
-            yield from _off_path(lint, operator, precision, output)
+            yield from _off_path(lint, operator, precision)
 
 
-def _off_path(
-    lint: _Linter, operator: LintOperator, precision: str, output: str | None
-) -> Iterator[Finding]:
+def _off_path(lint: _Linter, operator: LintOperator, precision: str) -> Iterator[Finding]:
     if operator.name in _PRELUS and precision == "int8":
         return  # has a rule of its own
-    yield lint.finding(
-        "operator", operator.name, output,
+    yield lint.at(
+        "operator", operator,
         f"not on {lint.facts.where} in {precision}: {lint.facts.elsewhere}",
         lint.fix_of(operator.name),
     )  # fmt: skip
@@ -128,22 +130,20 @@ def _prelus(lint: _Linter) -> Iterator[Finding]:
         known = operator.name in lint.facts.int8
         why = lint.facts.why.get(operator.name) if known else off_path
         if why is not None and (several or not known):
-            yield lint.finding(
-                "prelu-per-channel", operator.name, operator.outputs[0], why,
+            yield lint.at(
+                "prelu-per-channel", operator, why,
                 "train with one slope a layer or ReLU (edgevsr train --activation leaky or relu)",
             )  # fmt: skip
 
 
 def _islands(lint: _Linter) -> Iterator[Finding]:
     """Float operators inside an int8 file."""
+    why = "computes in float between int8 operators, with a conversion on each side"
+    fix = "give the tensors on both sides a scale and zero point: edgevsr quantize"
     view = lint.view
     for operator in view.operators if view.quantized else ():
         if view.precision(operator) == "float" and operator.name not in CONVERSIONS:
-            yield lint.finding(
-                "float-island", operator.name, operator.outputs[0],
-                "computes in float between int8 operators, with a conversion on each side",
-                "give the tensors on both sides a scale and zero point: edgevsr quantize",
-            )  # fmt: skip
+            yield lint.at("float-island", operator, why, fix)
 
 
 def _ends(lint: _Linter) -> Iterator[Finding]:
@@ -173,13 +173,10 @@ def _ends(lint: _Linter) -> Iterator[Finding]:
 
 
 def _transposes(lint: _Linter) -> Iterator[Finding]:
-    for operator in lint.view.operators:
-        if operator.name in _TRANSPOSES:
-            yield lint.finding(
-                "transpose", operator.name, operator.outputs[0],
-                "moves every value and computes nothing, mostly left by a converter from NCHW",
-                "write the file from the float .onnx instead: edgevsr export",
-            )  # fmt: skip
+    why = "moves every value and computes nothing, mostly left by a converter from NCHW"
+    fix = "write the file from the float .onnx instead: edgevsr export"
+    found = (each for each in lint.view.operators if each.name in _TRANSPOSES)
+    return (lint.at("transpose", operator, why, fix) for operator in found)
 
 
 def _outputs(lint: _Linter) -> Iterator[Finding]:
