@@ -11,8 +11,6 @@ from edgevsr.errors import DataError, SpecError
 from edgevsr.reporting.reading import read_result
 from edgevsr.reporting.results import QUOTED, LayerCost, Result
 
-_UNITS = {"init_ms": "ms", "first_ms": "ms"}
-
 
 @dataclass(frozen=True)
 class Ratio:
@@ -142,7 +140,7 @@ def _ratios(a: Result, b: Result, quoted: str) -> tuple[Ratio, ...]:
         if name in b.latency_ms and name != quoted
     ]
     found += [
-        Ratio(name, _UNITS.get(name, "bytes"), a.costs[name], b.costs[name])
+        Ratio(name, "ms" if name.endswith("_ms") else "bytes", a.costs[name], b.costs[name])
         for name in a.costs
         if name in b.costs
     ]
