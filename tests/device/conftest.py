@@ -15,7 +15,7 @@ from edgevsr.profiling.measured import MeasuredFile
 from edgevsr.profiling.phones.adb import Adb, Limits, find_adb
 from edgevsr.profiling.phones.session import Request
 from edgevsr.profiling.phones.tools import tool_for
-from tests.adbd import Faults, LoopbackPhone
+from tests.loopback_phone import Faults, LoopbackPhone
 
 #: Generous, for a machine that is busy; what waits for a limit sets its own.
 LIMITS = Limits(step_s=60, bench_s=60, reconnect_s=30, output_bytes=1 << 20)

@@ -14,11 +14,11 @@ from edgevsr.errors import DataError
 from edgevsr.exporters.targets import load_target, lower
 from edgevsr.exporters.tflite import tflite_bytes
 from edgevsr.profiling.phones.collected import is_collected, read_collected
-from tests.adbd import Faults, LoopbackPhone
 from tests.conftest import ROOT
 from tests.device.conftest import BENCHMARK, MakePhone
 from tests.device.test_phones import left_behind
 from tests.graphs import quantized, sesr_graph
+from tests.loopback_phone import Faults, LoopbackPhone
 
 SCRIPTS = ROOT / "profiles" / "adb"
 

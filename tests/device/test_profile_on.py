@@ -17,10 +17,10 @@ from edgevsr.cli import main
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.profiling.measured import read_measured
 from edgevsr.profiling.phones.session import Request
-from tests.adbd import Faults, LoopbackPhone
 from tests.device.conftest import BENCHMARK, MakePhone
 from tests.device.test_phones import left_behind
 from tests.graphs import sesr_graph
+from tests.loopback_phone import Faults, LoopbackPhone
 
 RequestFor = Callable[..., Request]
 
