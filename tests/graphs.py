@@ -267,3 +267,16 @@ def _random_step(b: Builder, h: str, name: str) -> str:
         return b.activate(name, h, "relu")
     shrunk = b.node("space_to_depth", name, (h,), channels * 4, (1, 2), attrs={"block": 2})
     return b.conv(f"{name}_mix", shrunk, 4)
+
+
+#: A small network of each structure that is written to files and read again.
+NETS = {
+    "sesr": sesr_graph(),
+    "sesr-rgb-x3": sesr_graph(3, channels=3, scale=3),
+    "sesr-prelu-x4": sesr_graph(activation="prelu", scale=4),
+    "sesr-relu": sesr_graph(activation="relu"),
+    "fsrcnn": fsrcnn_graph(),
+    "fsrcnn-x3": fsrcnn_graph(scale=3),
+    "fsrcnn-x4": fsrcnn_graph(scale=4),
+    "cell": cell_graph(),
+}

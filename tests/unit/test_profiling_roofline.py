@@ -73,12 +73,12 @@ def test_elementwise_rate_by_hand() -> None:
     # 16 products for 2x2 outputs a 3x3 piece, against 4·k² direct.
     [((3, 3), 36 / 16), ((5, 5), 100 / 64), ((9, 9), 324 / 144), ((1, 1), 1), ((2, 2), 1)],
 )
-def testwinograd_gain_by_hand(kernel: tuple[int, int], gain: float) -> None:
+def test_winograd_gain_by_hand(kernel: tuple[int, int], gain: float) -> None:
     """A 3x3 kernel takes 16 products where the direct form takes 36; small kernels gain nothing."""
     assert winograd_gain(*kernel) == gain
 
 
-def testwinograd_gain_is_numerically_true() -> None:
+def test_winograd_gain_is_numerically_true() -> None:
     """F(2, 3) really gives two outputs of a 3-tap filter from four products (nested: 16 for 36)."""
     rng = np.random.default_rng(0)
     d, g = rng.normal(size=4), rng.normal(size=3)
