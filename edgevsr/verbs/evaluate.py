@@ -63,12 +63,16 @@ class EvaluateResult:
                     "psnr_y_db": finite_or_none(image.psnr_y_db),
                     "ssim_y": image.ssim_y,
                     "bicubic_psnr_y_db": finite_or_none(image.bicubic_psnr_y_db),
+                    "psnr_rgb_db": finite_or_none(image.psnr_rgb_db),
+                    "ssim_rgb": image.ssim_rgb,
                 }
                 for image in scores.images
             ],
             "psnr_y_db": scores.psnr_y_db,
             "ssim_y": scores.ssim_y,
             "bicubic_psnr_y_db": scores.bicubic_psnr_y_db,
+            "psnr_rgb_db": scores.psnr_rgb_db,
+            "ssim_rgb": scores.ssim_rgb,
             "infinite": scores.infinite,
             "degradation": self.degradation,
             "clips": [clip.to_json() for clip in scores.clips],
@@ -113,7 +117,9 @@ def evaluate(
     reference = open_clip_model(source, weights, threads)
     if reference is not None:
         refuse_for_references(source, {"--runtime": runtime, "--reset-on-cut": reset_on_cut})
-    model = reference or _open_model(source, runtime, threads)
+    model = reference or SrModel.open(
+        open_source(source).runnable, runtime=runtime, threads=threads
+    )
     total = None if any(is_video(path) for path in files) else len(files)
     pictures = read_pictures(folder, model.scale, files, degradation)
     if reference is not None:
@@ -131,9 +137,3 @@ def evaluate(
     return EvaluateResult(
         str(source), model.scale, lr_y, model.runtime, model.how_resized, evaluation, degradation
     )
-
-
-def _open_model(source: str | Path, runtime: str | None, threads: int | None) -> SrModel:
-    stage = open_source(source)
-    own_file = stage.kind in ("tflite", "onnx")
-    return SrModel.open(stage.path if own_file else stage.graph, runtime=runtime, threads=threads)

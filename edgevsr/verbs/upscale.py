@@ -91,18 +91,17 @@ def upscale(
         OutputError: the output exists or cannot be written.
     """
     source, target = Path(input), Path(output)
-    _check_options(source, target, threads, tile, codec, crf)
+    _check_options(source, target, threads, tile, codec, crf, reset_on_cut)
     check_output(target, force)
     if source.exists() and target.exists() and source.samefile(target):
         raise SpecError(f"{target}: is the input itself; write to another file")
     if is_reference(str(net)):
         flags = {"--runtime": runtime, "--tile": tile, "--reset-on-cut": reset_on_cut}
         refuse_for_references(net, flags)
+    chosen = _Chosen(net, weights, runtime, threads, tile)
     if is_image(source):
-        return _upscale_image(source, target, net, weights, runtime, threads, tile, force)
-    return _upscale_video(
-        source, target, net, weights, runtime, threads, tile, codec, crf, reset_on_cut, force
-    )
+        return _upscale_image(source, target, chosen, force)
+    return _upscale_video(source, target, chosen, codec, crf, reset_on_cut, force)
 
 
 def _check_options(
@@ -112,10 +111,14 @@ def _check_options(
     tile: int | None,
     codec: str | None,
     crf: int | None,
+    reset_on_cut: bool,
 ) -> None:
     for name, value in (("--threads", threads), ("--tile", tile)):
         if value is not None and value < 1:
             raise SpecError(f"{name} {value}: expected 1 or more")
+    if not source.is_file():
+        what = "is no regular file" if source.exists() else "no such file"
+        raise DataError(f"{source}: {what}; give an image or a video")
     if not is_image(source) and is_other_image(source):
         raise DataError(
             f"{source}: is an image of a kind not read here; convert it to one of "
@@ -128,27 +131,46 @@ def _check_options(
             )
         if codec is not None or crf is not None:
             raise SpecError("--codec and --crf are for videos; leave them out for an image")
+        if reset_on_cut:
+            raise SpecError("--reset-on-cut is for videos; leave it out for an image")
     elif is_image(target):
         raise SpecError(f"{target}: a video goes to a video; name it .mp4 or .mkv")
 
 
-def _upscale_image(
-    source: Path,
-    target: Path,
-    net: str | Path,
-    weights: str | Path | None,
-    runtime: str | None,
-    threads: int | None,
-    tile: int | None,
-    force: bool,
-) -> UpscaleResult:
+@dataclass(frozen=True)
+class _Chosen:
+    """The net to run, and how."""
+
+    net: str | Path
+    weights: str | Path | None
+    runtime: str | None
+    threads: int | None
+    tile: int | None
+
+    def open(self, size: tuple[int, int] | None = None) -> tuple[str, SrModel]:
+        """Return the net's name and the model that runs it, for frames of `size` if it is known."""
+        from edgevsr.runtime.model import SrModel
+        from edgevsr.sources import open_source
+
+        reference = open_clip_model(self.net, self.weights, self.threads)
+        if reference is not None:
+            return reference.system.name, cast("SrModel", reference)
+        stage = open_source(self.net)
+        model = SrModel.open(stage.runnable, runtime=self.runtime, threads=self.threads, size=size)
+        if model.channels not in (1, 3):
+            raise SpecError(f"{stage.name}: takes {model.channels} channels; expected Y or RGB")
+        model.reset()
+        return stage.name, model
+
+
+def _upscale_image(source: Path, target: Path, chosen: _Chosen, force: bool) -> UpscaleResult:
     start = time.perf_counter()
     picture = read_picture(source)
     check_can_hold(target, picture)
     decode_seconds = time.perf_counter() - start
-    name, model = _open_model(net, weights, runtime, threads)
+    name, model = chosen.open()
     start = time.perf_counter()
-    result = upscale_picture(picture, _float_net(model, tile), model.channels, model.scale)
+    result = upscale_picture(picture, _float_net(model, chosen.tile), model.channels, model.scale)
     net_seconds = time.perf_counter() - start
     start = time.perf_counter()
     write_picture(result, target, force)
@@ -173,11 +195,7 @@ def _upscale_image(
 def _upscale_video(
     source: Path,
     target: Path,
-    net: str | Path,
-    weights: str | Path | None,
-    runtime: str | None,
-    threads: int | None,
-    tile: int | None,
+    chosen: _Chosen,
     codec: str | None,
     crf: int | None,
     reset_on_cut: bool,
@@ -187,13 +205,14 @@ def _upscale_video(
     from edgevsr.video.videos import upscale_video
 
     with VideoSource.open(source) as video:
-        name, model = _open_model(net, weights, runtime, threads, video.size)
-        scenes = _Scenes(model, _u8_net(model, tile)) if reset_on_cut else None
+        name, model = chosen.open(video.size)
+        net = _u8_net(model, chosen.tile)
+        scenes = _Scenes(model, net) if reset_on_cut else None
         start = time.perf_counter()
         report = upscale_video(
             video,
             target,
-            scenes or _u8_net(model, tile),
+            scenes or net,
             channels=model.channels,
             scale=model.scale,
             codec=codec,
@@ -218,29 +237,6 @@ def _upscale_video(
         dropped=report.dropped,
         cuts=None if scenes is None else scenes.cuts,
     )
-
-
-def _open_model(
-    net: str | Path,
-    weights: str | Path | None,
-    runtime: str | None,
-    threads: int | None,
-    size: tuple[int, int] | None = None,
-) -> tuple[str, SrModel]:
-    from edgevsr.runtime.model import SrModel
-    from edgevsr.sources import open_source
-
-    reference = open_clip_model(net, weights, threads)
-    if reference is not None:
-        return reference.system.name, cast("SrModel", reference)
-    stage = open_source(net)
-    # What others wrote is run as the file it is, as `evaluate` does.
-    artifact = stage.path if stage.kind in ("tflite", "onnx") else stage.graph
-    model = SrModel.open(artifact, runtime=runtime, threads=threads, size=size)
-    if model.channels not in (1, 3):
-        raise SpecError(f"{stage.name}: takes {model.channels} channels; expected Y or RGB")
-    model.reset()
-    return stage.name, model
 
 
 class _Scenes:
