@@ -7,7 +7,6 @@ then the next command to try. The command line prints it without a traceback and
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -59,9 +58,14 @@ class GateMissedError(EdgeVsrError):
     exit_code = 1
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ' (did you mean X?)' for the known name closest to `name`, or an empty string."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.4) -> str:
+    """Return ' (did you mean X?)' for the known name closest to `name`, or an empty string.
+
+    `cutoff` is how alike they must be, from 0 to 1.
+    """
+    import difflib  # only an error needs it
+
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f" (did you mean {match[0]!r}?)" if match else ""
 
 

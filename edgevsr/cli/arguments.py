@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edgevsr.errors import SpecError, nearest
-from edgevsr.spec import parse_size
+from edgevsr.spec import RUNTIMES, parse_size
 
 SOURCE = "a run folder, a checkpoint, a .onnx, a .tflite, or a shipped name (edgevsr list zoo)"
-RUNTIMES = ("litert", "onnxruntime")
 
 Verbs = argparse._SubParsersAction  # argparse has no public name for what it returns
 
@@ -20,6 +19,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise SpecError(f"{message}; see: {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what a verb does not know in that verb's own words, the nearest flag named."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flag = nearest(unknown[0].partition("=")[0], self._option_string_actions, cutoff=0.6)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{flag}")
+        return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

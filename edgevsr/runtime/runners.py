@@ -86,7 +86,7 @@ def open_runner(data: bytes | Path, runtime: str, threads: int, where: str = "mo
     """
     kind = check_runtime(runtime)
     if threads < 1:
-        raise SpecError(f"threads {threads}: expected at least 1")
+        raise SpecError(f"--threads {threads}: expected at least 1")
     if isinstance(data, Path):
         where = str(data)
         try:

@@ -64,7 +64,8 @@ def lint(file: str | Path, *, target: str) -> LintReport:
     goal = load_target(target)
     path = Path(file)
     if not path.is_file():
-        raise SourceError(f"{path}: no such file; lint reads a .tflite or .onnx")
+        what = "is no regular file" if path.exists() else "no such file"
+        raise SourceError(f"{path}: {what}; lint reads a .tflite or .onnx")
     view = view_of(path)
     if view.format != goal.format or goal.lint is None:
         raise ExportError(

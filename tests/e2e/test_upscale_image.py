@@ -11,19 +11,7 @@ from PIL import Image, ImageCms
 
 from edgevsr import upscale
 from edgevsr.errors import DataError, EdgeVsrError, SpecError
-from tests.clips import nearest_graph, noise, write_net
-from tests.graphs import sesr_graph
-
-
-@pytest.fixture(scope="session")
-def nets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Nearest-neighbour nets, whose output is known, and a small random one."""
-    folder = tmp_path_factory.mktemp("nets")
-    return {
-        "y": write_net(folder / "y.onnx", nearest_graph()),
-        "rgb": write_net(folder / "rgb.onnx", nearest_graph(channels=3)),
-        "sesr": write_net(folder / "sesr.onnx", sesr_graph(m=1, f=4), int8=True),
-    }
+from tests.clips import noise
 
 
 def picture(channels: int, size: tuple[int, int] = (37, 26)) -> np.ndarray:
