@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -77,6 +76,8 @@ def _run(arguments: argparse.Namespace) -> int:
     result = getattr(edgevsr, verb)(**options)
     values = result.to_json()
     if as_json:
+        import json
+
         print(json.dumps(values, indent=2, allow_nan=False))
     else:
         from edgevsr.cli.printing import print_result

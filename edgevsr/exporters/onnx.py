@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevsr import __version__
@@ -261,12 +260,3 @@ _EMIT: Mapping[str, Callable[[_Writer, Node, list[str], str], None]] = {
     "resize_nearest": _resize_nearest,
     "clip": _clip,
 }
-
-
-def check_onnx(data: bytes) -> None:
-    """Run ONNX's own checker with shape inference over a file.
-
-    Raises:
-        onnx.checker.ValidationError: the file breaks the standard.
-    """
-    onnx.checker.check_model(data, full_check=True)

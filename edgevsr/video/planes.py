@@ -11,7 +11,7 @@ from edgevsr.video.chroma import Plane
 
 #: Values of AVColorRange and AVColorSpace, as PyAV passes them.
 RANGE_UNKNOWN, RANGE_LIMITED, RANGE_FULL = 0, 1, 2
-MATRIX_RGB, MATRIX_BT709, MATRIX_UNKNOWN, MATRIX_BT601 = 0, 1, 2, 6
+MATRIX_BT709, MATRIX_UNKNOWN, MATRIX_BT601 = 1, 2, 6
 
 #: Codecs that say so when gray is full range; every other gray stream is full range.
 _STUDIO_GRAY = frozenset({"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg2video", "mpeg4"})

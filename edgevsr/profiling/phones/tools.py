@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edgevsr.errors import DeviceError, SpecError, nearest
 from edgevsr.profiling.phones.logs import BenchmarkLog, parse_benchmark_model, parse_perf_test
+from edgevsr.spec import Runtime
 
 OPS_FILE = "ops.csv"
 
@@ -37,7 +38,7 @@ class Tool:
     """One benchmark program: its delegates' arguments, the libraries beside it, its log."""
 
     name: str
-    runtime: str
+    runtime: Runtime
     delegates: dict[str, tuple[str, ...]]
     libraries: dict[str, str]
     arguments: Callable[[Job], list[str]]
@@ -141,7 +142,6 @@ PERF_TEST = Tool(
     parse=parse_perf_test,
     profiles_ops=False,
 )
-DELEGATES = tuple(dict.fromkeys((*BENCHMARK_MODEL.delegates, *PERF_TEST.delegates)))
 
 
 def tool_for(program: Path) -> Tool:
