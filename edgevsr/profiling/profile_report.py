@@ -10,6 +10,8 @@ from edgevsr.profiling.measured import Measured
 
 Kind = Literal["static", "estimated", "measured"]
 
+_LISTS = ("assumptions", "cpu_operators", "obstacles", "outputs")
+
 
 @dataclass(frozen=True)
 class LayerProfile:
@@ -82,40 +84,11 @@ class ProfileReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         return {
-            "kind": self.kind,
-            "source": self.source,
+            **vars(self),
             "size": f"{self.size[0]}x{self.size[1]}",
-            "scale": self.scale,
-            "device": self.device,
-            "runtime": self.runtime,
-            "threads": self.threads,
-            "runs": self.runs,
-            "params": self.params,
-            "gmac": self.gmac,
-            "gmac_per_hr_pixel": self.gmac_per_hr_pixel,
-            "file_bytes": self.file_bytes,
-            "peak_activation_bytes": self.peak_activation_bytes,
-            "dram_bytes": self.dram_bytes,
-            "latency_ms": self.latency_ms,
-            "latency_ms_p90": self.latency_ms_p90,
-            "latency_ms_min": self.latency_ms_min,
-            "latency_ms_low": self.latency_ms_low,
-            "latency_ms_high": self.latency_ms_high,
             "fps": self.fps,
-            "target_fps": self.target_fps,
-            "utilisation": self.utilisation,
-            "bound_by": self.bound_by,
             "met": self.met,
-            "estimator": self.estimator,
-            "cycles": self.cycles,
-            "arena_bytes": self.arena_bytes,
-            "arena_limit_bytes": self.arena_limit_bytes,
-            "sram_traffic_bytes": self.sram_traffic_bytes,
-            "cpu_operators": list(self.cpu_operators),
-            "obstacles": list(self.obstacles),
             "layers": [vars(layer) for layer in self.layers],
             "measured": [each.to_json() for each in self.measured],
-            "outputs": list(self.outputs),
-            "assumptions": list(self.assumptions),
-            "convention": self.convention,
+            **{key: list(getattr(self, key)) for key in _LISTS},
         }
