@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -54,17 +53,14 @@ COMMANDS = {
 
 
 @pytest.fixture
-def here(stages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "here"
-    shutil.copytree(stages, folder)
-    write_table(folder / "latencies")
-    monkeypatch.chdir(folder)
+def here(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_table(here / "latencies")
     monkeypatch.setattr(demo, "page_files", dict)  # the page itself needs npm
     monkeypatch.setattr(demo.DemoResult, "wait", demo.DemoResult.close)
     for name, device in (("a", "npu-4tops"), ("b", "ethos-n78-4tops")):
         estimate = edgevsr.profile("int8.tflite", device=device).to_json()
-        (folder / f"{name}.json").write_text(json.dumps(estimate))
-    return folder
+        (here / f"{name}.json").write_text(json.dumps(estimate))
+    return here
 
 
 def documented(verb: str) -> set[str]:
@@ -88,7 +84,9 @@ def test_json_is_one_object_with_the_documented_keys(
     verb = command.split()[0]
     if verb == "list":
         assert set(values) == {COMMANDS[command]}
-        assert all(entry["name"] for entry in next(iter(values.values())))
+        entries = next(iter(values.values()))
+        assert all(entry["name"] for entry in entries)
+        assert {key for entry in entries for key in entry} - {"name"} <= documented(verb)
     else:
         assert set(values) == documented(verb)
 
