@@ -15,6 +15,7 @@ from edgevsr.data.clips import read_frames
 from edgevsr.data.colour import rgb_to_y
 from edgevsr.data.degrade import imresize, round_u8
 from edgevsr.evaluation import super_resolve_y
+from edgevsr.graph.streaming import is_recurrent
 from edgevsr.metrics import psnr_db
 from edgevsr.picture import CROP, hardest_windows
 from edgevsr.reporting.networks import Network, open_network
@@ -120,8 +121,7 @@ def compare_on_sample(float_net: Network, int8_net: Network) -> Comparison:
 def _luma(network: Network, frames: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
     """Return the 8-bit SR luma of the last frame; what carries state sees those before it first."""
     model = SrModel.open(network.graph)
-    recurrent = len(network.graph.inputs) > 1
-    for frame in frames if recurrent else frames[-1:]:
+    for frame in frames if is_recurrent(network.graph) else frames[-1:]:
         luma = super_resolve_y(model, frame)
     return luma
 

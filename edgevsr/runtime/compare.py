@@ -11,6 +11,7 @@ from edgevsr.errors import SourceError
 from edgevsr.graph.ir import Array, Graph, Node
 from edgevsr.graph.reference import run_int8
 from edgevsr.graph.streaming import Tensors, inputs_by_role
+from edgevsr.runtime.frames import codes_of, pixels_of
 from edgevsr.runtime.model import SrModel, emit_runner
 from edgevsr.runtime.runners import Runner
 
@@ -45,7 +46,7 @@ def _run(graph: Graph, runner: Runner, nchw: bool, arrays: list[Array]) -> list[
         if graph.quantized and spec.dtype == "float32":
             array = graph.qparams[name].dequantize(array)
         elif spec.dtype == "uint8":
-            array = array.view(np.uint8) ^ np.uint8(128)
+            array = pixels_of(array)
         given.append(np.ascontiguousarray(array.transpose(0, 3, 1, 2) if nchw else array))
     outputs = []
     for name, array in zip(graph.outputs, runner.run(given), strict=True):
@@ -53,7 +54,7 @@ def _run(graph: Graph, runner: Runner, nchw: bool, arrays: list[Array]) -> list[
         if graph.quantized and array.dtype == np.float32:
             array = graph.qparams[name].quantize(array)
         elif array.dtype == np.uint8:
-            array = (array ^ np.uint8(128)).view(np.int8)
+            array = codes_of(array)
         outputs.append(array)
     return outputs
 

@@ -73,7 +73,7 @@ class FrameCodec:
 
     def _shift(self, pixels: Array) -> Array:
         """Move between pixels and codes of the image scale, which differ by 128 or not at all."""
-        return pixels if self._dtype == np.uint8 else (pixels ^ np.uint8(128)).view(np.int8)
+        return pixels if self._dtype == np.uint8 else codes_of(pixels)
 
     def _arrange(self, frame: Array) -> Array:
         return frame.transpose(2, 0, 1)[None] if self._nchw else frame[None]
@@ -81,6 +81,16 @@ class FrameCodec:
     def _restore(self, array: Array) -> Array:
         frame = array[0].transpose(1, 2, 0) if self._nchw else array[0]
         return np.ascontiguousarray(frame)
+
+
+def codes_of(pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return the codes of 8-bit pixels at the image scale: pixel - 128."""
+    return (pixels ^ np.uint8(128)).view(np.int8)
+
+
+def pixels_of(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Return the 8-bit pixels of codes at the image scale: code + 128."""
+    return codes.view(np.uint8) ^ np.uint8(128)
 
 
 def round_pixels(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgevsr.errors import DeviceError, SourceError, SpecError
 from edgevsr.graph.ir import Array, Graph
+from edgevsr.graph.streaming import is_recurrent
 from edgevsr.runtime import tiling
 from edgevsr.runtime.frames import FrameCodec, white_of
 from edgevsr.runtime.runners import Runner, Runtime, available_threads, check_runtime, open_runner
@@ -197,7 +198,7 @@ class SrModel:
         sr, codec = state.pop("sr"), prepared.codecs["sr"]
         frame = codec.decode_u8(sr) if lr.dtype == np.uint8 else codec.decode_float(sr)
         check_finite(self.graph, state, self._where)
-        if len(self.graph.inputs) > 1:
+        if is_recurrent(self.graph):
             self._state = {**state, PREVIOUS_FRAME: lr}
         return frame
 

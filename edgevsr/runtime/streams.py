@@ -9,6 +9,7 @@ import numpy as np
 
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import stream
+from edgevsr.runtime.frames import codes_of, pixels_of
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames
 from edgevsr.runtime.tiling import alignment
@@ -56,11 +57,11 @@ def stream_error(model: SrModel, reference: Graph, judge: SrModel | None = None)
         runner.reset()
     if not reference.quantized:
         return _float_error(model, reference, frames)
-    codes = ((frame ^ np.uint8(128)).view(np.int8)[None] for frame in frames)
+    codes = (codes_of(frame)[None] for frame in frames)
     judged = worst = 0
     squares = []
     for frame, (_, outputs) in zip(frames, stream(reference, codes), strict=True):
-        expected = outputs["sr"][0].view(np.uint8) ^ np.uint8(128)
+        expected = pixels_of(outputs["sr"][0])
         difference = _difference(model.upscale_u8(frame), expected)
         worst = max(worst, int(np.abs(difference).max()))
         squares.append(float(np.mean(difference**2)))

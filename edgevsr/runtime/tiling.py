@@ -17,6 +17,7 @@ import numpy as np
 
 from edgevsr.errors import SpecError
 from edgevsr.graph.ir import Array, Graph, Node
+from edgevsr.graph.streaming import is_recurrent
 
 #: Runtimes keep scratch memory beside the tensors; what was measured stays below this factor.
 _RUNTIME_FACTOR = 2.0
@@ -109,7 +110,7 @@ def upscale_tiled(model: TileModel, lr: Array, tile: int) -> Array:
     graph = model.graph
     if tile < 1:
         raise SpecError(f"tile {tile}: expected at least 1 LR pixel")
-    if len(graph.inputs) > 1:
+    if is_recurrent(graph):
         raise SpecError("a recurrent network cannot be run in tiles; use a smaller frame")
     height, width, channels = lr.shape
     radius, align, scale = receptive_radius(graph), alignment(graph), graph.scale
@@ -170,7 +171,7 @@ def available_bytes() -> int:
 
 def tile_for(graph: Graph, size: tuple[int, int], memory_bytes: int) -> int | None:
     """Return the largest tile side that fits the memory, or None when the whole frame does."""
-    if len(graph.inputs) > 1 or _needed(graph, size) <= memory_bytes:
+    if is_recurrent(graph) or _needed(graph, size) <= memory_bytes:
         return None
     radius = receptive_radius(graph)
     tile = max(size)

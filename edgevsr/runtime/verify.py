@@ -20,6 +20,7 @@ from edgevsr.runtime.compare import (
     psnr_of,
     run_model_by_role,
 )
+from edgevsr.runtime.frames import codes_of
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import noise_frame, picture_frame
 from edgevsr.runtime.streams import StreamError, stream_error
@@ -150,7 +151,7 @@ def _sizes(graph: Graph) -> tuple[Size, Size | None]:
 
 
 def _clip(kind: str, graph: Graph, size: Size) -> _Clip:
-    length = _RECURRENT_FRAMES if len(graph.inputs) > 1 else 1
+    length = _RECURRENT_FRAMES if is_recurrent(graph) else 1
     make = noise_frame if kind == "noise" else picture_frame
     frames = (make(size, graph.channels, seed)[None] for seed in range(length))
     return _Clip(kind, size, tuple(frames))
@@ -160,13 +161,9 @@ def _as_values(frame: Array) -> Array:
     return (frame / 255.0).astype(np.float32)
 
 
-def _as_codes(frame: Array) -> Array:
-    return (frame ^ np.uint8(128)).view(np.int8)
-
-
 def _steps(reference: Graph, clip: _Clip) -> Iterator[tuple[Tensors, Tensors]]:
     """Yield the reference's inputs and outputs, by role, for every frame; its state goes on."""
-    encode = _as_codes if reference.quantized else _as_values
+    encode = codes_of if reference.quantized else _as_values
     return stream(reference, map(encode, clip.frames))
 
 
@@ -207,7 +204,7 @@ def _verify_int8(model: SrModel, path: Path, source: Graph, clips: list[_Clip]) 
                 judged = max(judged, _worst_lsb(outputs, expected))
     if not source.quantized:
         psnr_source = _psnr_against_float(model, source, picture)
-    layers = layer_errors(model, _as_codes(picture.frames[0]))
+    layers = layer_errors(model, codes_of(picture.frames[0]))
     worst_layer = max(layer.max_lsb for layer in layers)
     checks = [
         Check("max_lsb_reference", judged, MAX_LSB_REFERENCE, judged <= MAX_LSB_REFERENCE),
@@ -255,7 +252,7 @@ def _psnr_against_float(model: SrModel, source: Graph, clip: _Clip) -> float:
     graph, before, worst = model.graph, Tensors(), float("inf")
     image = graph.qparams[graph.output_of("sr")]
     for pixels, (_, expected) in zip(clip.frames, _steps(source, clip), strict=True):
-        frame = _as_codes(pixels)
+        frame = codes_of(pixels)
         outputs = run_model_by_role(model, clip.size, inputs_by_role(graph, frame, before))
         before = {**outputs, "frame": frame}
         sr = np.clip(image.dequantize(outputs["sr"]), 0, 1)
