@@ -14,7 +14,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +29,12 @@ from edgevsr.evaluation import Evaluation, LrY, Picture, evaluate_model, read_pi
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.files import write_bytes, write_json
 from edgevsr.graph.ir import Graph
+from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.graph.streaming import is_recurrent
 from edgevsr.nets.checkpoint import load_net, save_net
 from edgevsr.nets.registry import net_spec
 from edgevsr.quantization.calibration import load_calibration, load_for
+from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.runtime.model import SrModel
 from edgevsr.training.config import TrainConfig
@@ -61,21 +63,20 @@ def ship(
         DataError: a test set holds no picture.
     """
     config, training = _training(run)
-    net, _ = load_net(run / CHECKPOINT)
+    net, info = load_net(run / CHECKPOINT)
     name = f"{config.spec.name}-x{config.spec.scale}"
     checkpoint = folder / f"{name}-wide.safetensors"
-    save_net(checkpoint, net, config.spec, {"training": training})
-    try:
-        collapsed = collapse_checkpoint(
-            checkpoint, lambda channels: load_calibration(calibration_frames(), channels, limit=4)
-        )
-    finally:
-        if not wide:
-            checkpoint.unlink()
+    ranges = {RANGES_KEY: info[RANGES_KEY]} if RANGES_KEY in info else {}
+    save_net(checkpoint, net, config.spec, {"training": training, **ranges})
+    collapsed = _collapse(checkpoint, keep=wide)
     recurrent = is_recurrent(collapsed.graph)
     calib = calib or (sample_clip() if recurrent else calibration_frames())
-    int8 = quantize_graph(collapsed.graph, load_for(collapsed.graph, calib))
-    scores = _scores(collapsed.graph, int8, sets, config.spec.scale)
+    if has_learned_ranges(collapsed.graph):
+        int8 = quantize_learned(collapsed.graph)
+    else:
+        int8 = quantize_graph(collapsed.graph, load_for(collapsed.graph, calib))
+    pictures = {_set_name(each): list(read_pictures(each, config.spec.scale)) for each in sets}
+    scores = _scores(collapsed.graph, int8, pictures)
     common = _common(config, collapsed, training)
     forms = {"narrow": name, "w8a8": f"{name}-w8a8"} | ({"wide": f"{name}-wide"} if wide else {})
     for form, form_name in forms.items():
@@ -90,15 +91,26 @@ def ship(
             "ssim_y": _table(scores, columns, recurrent, "ssim_y", 4),
         }
         if form == "w8a8":
-            card["calibration"] = calib.name
+            card["calibration"] = "trained" if ranges else calib.name
         if recurrent:
             card["clips"] = _clips(scores, columns)
         if recurrent and form == "w8a8":
-            card["drift"] = _drift(collapsed.graph, int8, sets, config.spec.scale)
+            card["drift"] = _drift(collapsed.graph, int8, pictures)
         write_json(folder / f"{form_name}.json", card, force=True)
     write_bytes(folder / f"{name}.onnx", onnx_bytes(collapsed.graph), force=True)
     write_bytes(folder / f"{name}-w8a8.onnx", onnx_bytes(int8), force=True)
     return list(forms.values())
+
+
+def _collapse(checkpoint: Path, *, keep: bool) -> CollapsedNet:
+    """Return the narrow form of a checkpoint, which is removed unless it is to be kept."""
+    try:
+        return collapse_checkpoint(
+            checkpoint, lambda channels: load_calibration(calibration_frames(), channels, limit=4)
+        )
+    finally:
+        if not keep:
+            checkpoint.unlink()
 
 
 def _training(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
@@ -170,8 +182,12 @@ def _common(
     }
 
 
+def _set_name(folder: Path) -> str:
+    return folder.name.removesuffix("_jpg")
+
+
 def _scores(
-    graph: Graph, int8: Graph, sets: Sequence[Path], scale: int
+    graph: Graph, int8: Graph, sets: Mapping[str, list[Picture]]
 ) -> dict[str, dict[str, Evaluation]]:
     """Return, for each test set, the scores of "float", "8bit" and "int8"."""
     forms: tuple[tuple[str, SrModel, LrY], ...] = (
@@ -180,9 +196,7 @@ def _scores(
         ("int8", SrModel.open(int8), "8bit"),
     )
     scores: dict[str, dict[str, Evaluation]] = {}
-    for folder in sets:
-        pictures: list[Picture] = list(read_pictures(folder, scale))
-        name = folder.name.removesuffix("_jpg")
+    for name, pictures in sets.items():
         scores[name] = {form: evaluate_model(model, pictures, y) for form, model, y in forms}
         figures = {form: f"{score.psnr_y_db:.3f}" for form, score in scores[name].items()}
         print(name, figures, file=sys.stderr)
@@ -224,12 +238,12 @@ def _clips(
     }
 
 
-def _drift(graph: Graph, int8: Graph, sets: Sequence[Path], scale: int) -> dict[str, Any]:
+def _drift(graph: Graph, int8: Graph, sets: Mapping[str, list[Picture]]) -> dict[str, Any]:
     """Return what int8 loses over a thousand frames of the last clip of the sets."""
-    pictures = [picture for folder in sets for picture in read_pictures(folder, scale)]
+    name, pictures = list(sets.items())[-1]
     last = pictures[-1].clip
     if last is None:
-        raise DataError(f"{sets[-1]}: holds no clip; a recurrent network is measured on clips")
+        raise DataError(f"{name}: holds no clip; a recurrent network is measured on clips")
     clip = [picture for picture in pictures if picture.clip == last]
     return measure_drift(SrModel.open(graph), SrModel.open(int8), clip).to_json()
 
