@@ -18,8 +18,8 @@ from edgevsr.exporters.tflite_ops import same_transpose_kernel
 from edgevsr.graph.ir import Graph, Node, QuantParams
 from edgevsr.graph.reference import run_float, run_int8
 from tests.graphs import (
+    NETS,
     Builder,
-    cell_graph,
     fsrcnn_graph,
     quantized,
     random_codes,
@@ -30,16 +30,6 @@ from tests.graphs import (
 from tests.litert import count_tflite_ops, open_tflite, run_tflite
 
 SIZE = (24, 16)
-NETS = {
-    "sesr": sesr_graph(),
-    "sesr-rgb-x3": sesr_graph(3, channels=3, scale=3),
-    "sesr-prelu-x4": sesr_graph(activation="prelu", scale=4),
-    "sesr-relu": sesr_graph(activation="relu"),
-    "fsrcnn": fsrcnn_graph(),
-    "fsrcnn-x3": fsrcnn_graph(scale=3),
-    "fsrcnn-x4": fsrcnn_graph(scale=4),
-    "cell": cell_graph(),
-}
 INT8 = {name: quantized(graph) for name, graph in NETS.items()}
 
 

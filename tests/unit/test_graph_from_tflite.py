@@ -17,8 +17,7 @@ from edgevsr.exporters.tflite import tflite_bytes
 from edgevsr.graph.from_tflite import graph_from_tflite
 from edgevsr.graph.reference import run_float, run_int8
 from tests.graphs import (
-    cell_graph,
-    fsrcnn_graph,
+    NETS,
     quantized,
     random_codes,
     random_graph,
@@ -29,14 +28,6 @@ from tests.litert import run_tflite
 
 SIZE = (24, 16)
 HOSTILE = [b"\xff" * 4, b"\0" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x01"]
-NETS = {
-    "sesr": sesr_graph(),
-    "sesr-rgb-x3": sesr_graph(3, channels=3, scale=3),
-    "sesr-prelu-x4": sesr_graph(activation="prelu", scale=4),
-    "sesr-relu": sesr_graph(activation="relu"),
-    "fsrcnn": fsrcnn_graph(),
-    "cell": cell_graph(),
-}
 
 
 @pytest.mark.parametrize("name", NETS)
