@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from edgevsr import __version__
 from edgevsr.reporting.crops import FRAME, Comparison
 from edgevsr.reporting.device_parts import (
     assumptions,
@@ -64,16 +65,10 @@ def render_page(contents: Contents) -> str:
         tag("a", "Skip to the figures", href="#quality", class_="skip"),
         _header(contents, [(name, title) for name, title, _ in sections]),
         tag("main", (section(name, title, *content) for name, title, content in sections)),
-        tag("footer", tag("p", f"Written by edgevsr {_version()}, {contents.date}.")),
+        tag("footer", tag("p", f"Written by edgevsr {__version__}, {contents.date}.")),
         tag("script", Html(script)),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
-
-
-def _version() -> str:
-    from edgevsr import __version__
-
-    return __version__
 
 
 def _asset(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,10 @@ from edgevsr.zoo import zoo_names, zoo_path
 from tests.e2e.conftest import make_clip
 
 
+def train_briefly(net: str, **options: Any) -> None:
+    train(net, scale=2, steps=2, every=1, batch=1, patch=12, threads=1, **options)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two steps on twelve small pictures, and a test set beside it."""
@@ -28,18 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(count):
             coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8))
             coarse.resize((96, 72)).save(folder / name / f"{index}.png")
-    train(
-        "sesr-m3",
-        scale=2,
-        data=folder / "photos",
-        out=folder / "run",
-        steps=2,
-        every=1,
-        batch=1,
-        patch=12,
-        threads=1,
-        cache=folder / "cache",
-    )
+    train_briefly("sesr-m3", data=folder / "photos", out=folder / "run", cache=folder / "cache")
     return folder / "run"
 
 
@@ -109,18 +103,12 @@ def test_a_recurrent_run_ships_with_its_clips_and_drift(run: Path, tmp_path: Pat
     (tmp_path / "Clips").mkdir()
     for name in ("first", "second"):
         make_clip(tmp_path / "Clips" / f"{name}.mkv", frames=6)
-    train(
+    train_briefly(
         "rsesr-f6-m1-s4",
-        scale=2,
         data=run.parent / "photos",
         out=tmp_path / "run",
-        steps=2,
-        every=1,
-        batch=1,
-        patch=12,
-        frames=3,
-        threads=1,
         cache=run.parent / "cache",
+        frames=3,
     )
     ship(tmp_path / "run", [tmp_path / "Clips"], wide=False, folder=tmp_path)
     card = json.loads((tmp_path / "rsesr-f6-m1-s4-x2-w8a8.json").read_text())
