@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from edgevsr.errors import DeviceError, SpecError, nearest
 from edgevsr.graph.ir import Graph
 from edgevsr.graph.streaming import state_pairs
-from edgevsr.profiling.roofline import RIDING_OPS
-from edgevsr.spec import IoSpec
+from edgevsr.profiling.work import RIDING_OPS
+from edgevsr.spec import RUNTIMES, IoSpec, Runtime
 
 if TYPE_CHECKING:
     from edgevsr.runtime.runners import Runner
-
-Runtime = Literal["litert", "onnxruntime"]
-RUNTIMES: tuple[Runtime, ...] = Runtime.__args__  # type: ignore[attr-defined]
 
 WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 2
 SECONDS, MIN_RUNS, MAX_SECONDS = 3.0, 10, 30.0
@@ -57,6 +54,11 @@ class HostFile:
     runtime: Runtime
     how: str
     feedback: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """What the names of files of this runtime end in."""
+        return ".tflite" if self.runtime == "litert" else ".onnx"
 
 
 def choose_runtime(graph: Graph, path: Path, asked: str | None) -> Runtime:

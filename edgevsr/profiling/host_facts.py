@@ -85,6 +85,5 @@ def measured_file(file: HostFile, name: str) -> MeasuredFile:
     """Return what names the file that ran; one made for the run goes by the network's name."""
     if isinstance(file.data, Path):
         return MeasuredFile(file.data.name, sha256_of(file.data), file.data.stat().st_size)
-    suffix = "tflite" if file.runtime == "litert" else "onnx"
     digest = hashlib.sha256(file.data).hexdigest()
-    return MeasuredFile(f"{name}.{suffix}", digest, len(file.data))
+    return MeasuredFile(name + file.suffix, digest, len(file.data))

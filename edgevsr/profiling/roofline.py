@@ -20,7 +20,6 @@ from typing import Literal
 from edgevsr.errors import BudgetError
 from edgevsr.graph.ir import Graph
 from edgevsr.profiling.devices import Device, Fact
-from edgevsr.profiling.work import RIDING_OPS as RIDING_OPS
 from edgevsr.profiling.work import Structure, Work, graph_work, riders, rides
 
 Limit = Literal["compute", "elementwise", "memory"]

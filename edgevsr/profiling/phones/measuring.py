@@ -10,7 +10,7 @@ from typing import Any
 
 from edgevsr.errors import DeviceError, SpecError
 from edgevsr.files import check_output, write_json
-from edgevsr.profiling.host import Runtime, host_file
+from edgevsr.profiling.host import host_file
 from edgevsr.profiling.host_facts import measured_file
 from edgevsr.profiling.measured import Measured, MeasuredFile
 from edgevsr.profiling.phones.adb import Adb, find_adb
@@ -19,6 +19,7 @@ from edgevsr.profiling.phones.session import Request
 from edgevsr.profiling.phones.text import slug
 from edgevsr.profiling.phones.tools import Job, tool_for
 from edgevsr.profiling.subject import Subject
+from edgevsr.spec import Runtime
 
 RESULTS = Path("profiles/measured")
 DEFAULT_RUNS = 50
@@ -80,9 +81,7 @@ def measure_on_phones(
         OutputError: an output exists, or cannot be written.
         KeyboardInterrupt: the run was interrupted; what came back has been written.
     """
-    _check(options)
-    program = options.benchmark_binary
-    assert program is not None
+    program = _checked_program(options)
     tool = tool_for(program)
     delegate = options.delegate or "cpu"
     tool.command(Job("model", 1, delegate=delegate))
@@ -93,7 +92,7 @@ def measure_on_phones(
     if output is not None and len(serials) == 1:
         check_output(output, force)
     with tempfile.TemporaryDirectory(prefix="edgevsr-phone-") as folder:
-        model, file = _model_file(subject, _runtime(tool.runtime), Path(folder))
+        model, file = _model_file(subject, tool.runtime, Path(folder))
         request = Request(
             model,
             program,
@@ -111,10 +110,14 @@ def measure_on_phones(
         write_json(each.path, each.measured.to_json(), force)
     if adb.stop.is_set():
         raise KeyboardInterrupt
+    _require_a_time(stored)
+    return stored
+
+
+def _require_a_time(stored: Sequence[Stored]) -> None:
     if all(each.measured.typical_ms is None for each in stored):
         faults = "; ".join(each.measured.faults[-1] for each in stored if each.measured.faults)
         raise DeviceError(f"{faults or 'no time came back'} (kept: {stored[0].path})")
-    return stored
 
 
 def report_fields(stored: Sequence[Stored]) -> dict[str, Any]:
@@ -147,7 +150,8 @@ def report_fields(stored: Sequence[Stored]) -> dict[str, Any]:
     }
 
 
-def _check(options: PhoneOptions) -> None:
+def _checked_program(options: PhoneOptions) -> Path:
+    """Return the benchmark program, where it is given and the other options are possible."""
     if options.benchmark_binary is None:
         raise SpecError(
             "--on adb: the phone needs a benchmark program; give --benchmark-binary PATH "
@@ -158,10 +162,7 @@ def _check(options: PhoneOptions) -> None:
     seconds = options.sustained_s
     if seconds is not None and not 1 <= seconds <= 86400:
         raise SpecError(f"--sustained {seconds:g}: expected 1 to 86400 seconds")
-
-
-def _runtime(name: str) -> Runtime:
-    return "litert" if name == "litert" else "onnxruntime"
+    return options.benchmark_binary
 
 
 def _model_file(subject: Subject, runtime: Runtime, folder: Path) -> tuple[Path, MeasuredFile]:
@@ -169,7 +170,7 @@ def _model_file(subject: Subject, runtime: Runtime, folder: Path) -> tuple[Path,
     fits = subject.graph.size == subject.size
     found = host_file(subject.graph, subject.path if fits else Path(), subject.size, runtime)
     file = measured_file(found, slug(subject.name))
-    local = folder / f"model.{'tflite' if runtime == 'litert' else 'onnx'}"
+    local = folder / f"model{found.suffix}"
     local.write_bytes(found.data if isinstance(found.data, bytes) else found.data.read_bytes())
     return local, file
 
