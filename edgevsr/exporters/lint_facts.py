@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -86,16 +86,7 @@ def parse_lint(table: Mapping[str, Any] | None, where: str) -> LintFacts | None:
     rank = table.get("max_rank", 0)
     if type(rank) is not int or not 0 <= rank <= 8:
         raise fail("max_rank", f"expected 0 to 8, got {rank!r}")
-    severity = {**RULES, **table.get("severity", {})}
-    for rule, level in severity.items():
-        if rule not in RULES or level not in ("error", "warning"):
-            raise fail(f"severity.{rule}", f"expected a rule and error or warning, got {level!r}")
-    words: dict[str, Mapping[str, str]] = {}
-    for key in ("why", "fix"):
-        words[key] = table.get(key, {})
-        for operator, text in words[key].items():
-            if not _is_operator(operator) or not isinstance(text, str):
-                raise fail(f"{key}.{operator}", "expected an operator and a text")
+    severity, why, fix = _tables(table, fail)
     return LintFacts(
         where=texts["where"],
         elsewhere=texts["elsewhere"],
@@ -103,10 +94,26 @@ def parse_lint(table: Mapping[str, Any] | None, where: str) -> LintFacts | None:
         int8=names["int8"],
         float=names["float"],
         max_rank=rank,
-        severity=cast("Mapping[str, Severity]", severity),
-        why=words["why"],
-        fix=words["fix"],
+        severity=cast("Mapping[str, Severity]", {**RULES, **severity}),
+        why=why,
+        fix=fix,
     )
+
+
+def _tables(
+    table: Mapping[str, Any], fail: Callable[[str, str], SpecError]
+) -> Iterator[Mapping[str, str]]:
+    """Yield severity by rule, and why and fix by operator."""
+    for key in ("severity", "why", "fix"):
+        found = table.get(key, {})
+        if not isinstance(found, Mapping):
+            raise fail(key, f"expected a table, got {found!r}")
+        for name, value in found.items():
+            if key == "severity" and (name not in RULES or value not in ("error", "warning")):
+                raise fail(f"{key}.{name}", f"expected a rule and error or warning, got {value!r}")
+            if key != "severity" and not (_is_operator(name) and isinstance(value, str)):
+                raise fail(f"{key}.{name}", "expected an operator and a text")
+        yield found
 
 
 def _is_operator(value: Any) -> bool:
