@@ -52,19 +52,25 @@ def memory_chart(
         "figure",
         tag("h3", badge("static"), f" {name}, LR frame {_size(counts)}"),
         responsive(f"Memory over the layers of {name}", draw),
-        tag(
-            "figcaption",
-            f"Most at layer {peak_at + 1}, {counts.layers[peak_at].node.name}: "
-            f"{byte_count(live[peak_at])}. Counted, not measured: a tensor lives from its producer "
-            "to its last reader; weights and scratch are left out. ",
-            (
-                f"At {_size(each)} the most is {byte_count(each.peak_activation_bytes)}. "
-                for each in others
-            ),
-            "SRAM: " if sram else None,
-            ", ".join(f"{device} {byte_count(size)}" for device, size in sram.items()),
-            "." if sram else None,
+        _caption(counts, peak_at, sram, others),
+    )
+
+
+def _caption(
+    counts: Counts, peak_at: int, sram: Mapping[str, float], others: Sequence[Counts]
+) -> Html:
+    return tag(
+        "figcaption",
+        f"Most at layer {peak_at + 1}, {counts.layers[peak_at].node.name}: "
+        f"{byte_count(counts.live_bytes[peak_at])}. Counted, not measured: a tensor lives from its "
+        "producer to its last reader; weights and scratch are left out. ",
+        (
+            f"At {_size(each)} the most is {byte_count(each.peak_activation_bytes)}. "
+            for each in others
         ),
+        "SRAM: " if sram else None,
+        ", ".join(f"{device} {byte_count(size)}" for device, size in sram.items()),
+        "." if sram else None,
     )
 
 
