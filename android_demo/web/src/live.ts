@@ -20,6 +20,8 @@ export class Live {
   firstMs: number | null = null;
   from = "";
   scores: Scores | null = null;
+  /** The frame on screen, and whether the network began anew with it. */
+  last: { readonly reply: FrameReply; readonly anew: boolean } | null = null;
   onshown: () => void = () => {};
   onfailed: (message: string) => void = () => {};
 
@@ -51,7 +53,7 @@ export class Live {
   clear(): void {
     this.meter.clear();
     this.dropped = this.shown = this.presented = 0;
-    this.firstMs = this.scores = null;
+    this.firstMs = this.scores = this.last = null;
   }
 
   /** Run the frame on screen again, as a first one. */
@@ -67,6 +69,12 @@ export class Live {
       this.painting = false;
       this.painter.paint(this.view);
     });
+  }
+
+  /** Return once no frame is under way. */
+  async idle(): Promise<void> {
+    do await new Promise((resolve) => setTimeout(resolve, 50));
+    while (this.inFlight > 0);
   }
 
   private async take(tick: Tick): Promise<void> {
@@ -88,7 +96,9 @@ export class Live {
       const image = await this.player.grab();
       if (image === null || session !== this.session) return image?.close();
       const reply = await session.frame(image, reset, this.simulate);
-      if (session === this.session) this.show(reply);
+      if (session !== this.session) return;
+      this.last = { reply, anew: reset || reply.cut };
+      this.show(reply);
     } catch (error) {
       if (session === this.session) this.onfailed(plain(error));
     } finally {
@@ -114,6 +124,8 @@ export class Live {
     const { uploadMs: upload, netMs: net } = reply;
     if (this.shown++ === 0) this.firstMs = net;
     else this.meter.add(now, { upload, net, draw: now - started });
+    // Frames that come in after a pause would stretch the rate over it.
+    if (this.player.video.paused) this.meter.pause();
     this.scores = reply.scores;
     this.from = reply.from;
     this.onshown();

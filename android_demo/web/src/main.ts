@@ -1,17 +1,18 @@
 /** The page: wires what is on screen to the player, the network and the loop. */
 
 import { Catalogue, type Entry, netsAmong } from "./catalogue.js";
-import { WAYS, WAY_NAMES, inspect, obstacle, threadsFor } from "./choice.js";
+import { WAYS, WAY_NAMES, inspect, obstacle, processor, threadsFor } from "./choice.js";
 import { control, setSplit } from "./controls.js";
-import { plain } from "./errors.js";
+import { PlainError, plain } from "./errors.js";
 import { Live } from "./live.js";
 import { type Opened, openNet } from "./opening.js";
 import { makePainter } from "./painter.js";
 import { byId, showCard, showDevice, showFigures, showOptions } from "./panels.js";
-import { psnrDb, resizePlane } from "./pixels.js";
 import { Player } from "./player.js";
+import { makeProbe } from "./probe.js";
 import type { Way } from "./protocol.js";
 import { report } from "./report.js";
+import { warm } from "./session.js";
 import { View } from "./view.js";
 
 const canvas = byId<HTMLCanvasElement>("canvas");
@@ -20,12 +21,18 @@ const [netSelect, sizeSelect, waySelect, threadSelect] = ["net", "size", "way", 
   (id) => byId<HTMLSelectElement>(id),
 ) as [HTMLSelectElement, HTMLSelectElement, HTMLSelectElement, HTMLSelectElement];
 
+// The runtime takes longest to start, and most networks run in this one.
+warm("ort-wasm", threadsFor(processor()));
+const catalogue = new Catalogue();
+const listed = catalogue.fetch("nets/");
+listed.catch(() => {}); // said when it is waited for
 const machine = await inspect();
 const painter = makePainter(canvas);
 const view = new View();
 const player = new Player();
 const live = new Live(player, painter, view);
-const catalogue = new Catalogue();
+/** Names of videos, for files whose type the system does not know. */
+const VIDEO = /\.(mp4|m4v|mov|webm|mkv|avi|3gp|ogv|ts)$/i;
 const avoided = new Set<Way>();
 let current: Opened | null = null;
 let turn = 0;
@@ -112,7 +119,11 @@ async function openFiles(files: readonly File[]): Promise<void> {
   say(null);
   const entries = await netsAmong(files);
   if (entries.length) return addNets(entries);
-  const video = files.find((file) => file.type.startsWith("video/")) ?? files[0];
+  const video = files.find(({ name, type }) => type.startsWith("video/") || VIDEO.test(name));
+  if (files.length && !video)
+    throw new PlainError(
+      `${files[0]!.name} is neither a video nor a network (.onnx or .tflite with its .json card).`,
+    );
   if (video) await useVideo("use-file", () => player.open(video));
 }
 
@@ -205,7 +216,7 @@ function wireTransport(): void {
   document.addEventListener("keydown", (event) => {
     const target = event.target as HTMLElement;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (target.matches("input, select, textarea") || (event.key === " " && target.matches("button, a")))
+    if (target.matches("select") || (event.key === " " && target.matches("button, a, input")))
       return;
     const action = keys[event.key.toLowerCase()];
     if (!action) return;
@@ -307,37 +318,23 @@ async function start(): Promise<void> {
   const most = machine.isolated ? Math.min(machine.cores, 8) : 1;
   const counts = Array.from({ length: most }, (_, index) => String(index + 1));
   showOptions(threadSelect, counts.map((count) => [count, count]), String(threadsFor(machine)));
-  await catalogue.fetch("nets/");
+  const sample = useSample();
+  sample.catch(() => {});
+  await listed;
   offerNets();
-  await Promise.all([reopen(), useSample()]);
+  await Promise.all([reopen(), sample]);
 }
 
-/** What tests hold the page to: its tensors, its figures, its report. */
-const probe = {
-  machine,
-  ready: start(),
-  select: async (net: string, size: string, way: string) => {
-    netSelect.value = net;
-    offerSizes();
-    sizeSelect.value = size;
-    offerWays();
-    waySelect.value = way;
-    await reopen();
-    return live.session?.way ?? null;
-  },
-  run: (pixels: number[], reset: boolean) =>
-    live.session!.pixels(new Uint8Array(pixels), reset).then((sr) => [...sr]),
-  time: (seconds: number) => live.session!.time(seconds),
-  figures: () => ({ fps: live.meter.fps(), shown: live.shown, dropped: live.dropped }),
-  pause: () => player.video.pause(),
-  report: measured,
-  resize: (plane: number[], from: Size, to: Size) => [...resizePlane(new Uint8Array(plane), from, to)],
-  psnr: (one: number[], other: number[], width: number, border: number) =>
-    psnrDb(new Uint8Array(one), new Uint8Array(other), width, border),
-};
-interface Size {
-  width: number;
-  height: number;
+async function open(net: string, size: string, way: string): Promise<void> {
+  netSelect.value = net;
+  offerSizes();
+  sizeSelect.value = size;
+  offerWays();
+  waySelect.value = way;
+  await reopen();
 }
+
+const ready = start();
+const probe = makeProbe({ machine, live, player, ready, report: measured, open });
 Object.assign(globalThis, { edgevsrDemo: probe });
-attempt(() => probe.ready);
+attempt(() => ready);

@@ -16,6 +16,10 @@ export class Meter {
     }
   }
 
+  get counted(): number {
+    return this.times.length;
+  }
+
   /** Return frames a second over the frames kept; 0 until there are two. */
   fps(): number {
     const [first, last] = [this.times[0], this.times.at(-1)];
