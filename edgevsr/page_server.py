@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -95,18 +96,22 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self._refuse(HTTPStatus.NOT_FOUND)
             return
-        self.send_response(HTTPStatus.OK)
+        tag = _tag(content)
+        fresh = tag == self.headers.get("If-None-Match")
+        self.send_response(HTTPStatus.NOT_MODIFIED if fresh else HTTPStatus.OK)
         kind = _TYPES.get(Path(name).suffix, "application/octet-stream")
         for header, value in {
             **ISOLATION,
             "Content-Type": kind,
-            "Content-Length": str(size),
+            **({} if fresh else {"Content-Length": str(size)}),
+            # Kept and asked for anew each time: compiled WebAssembly is kept with it.
             "Cache-Control": "no-cache",
+            "ETag": tag,
             "X-Content-Type-Options": "nosniff",
         }.items():
             self.send_header(header, value)
         self.end_headers()
-        if with_body:
+        if with_body and not fresh:
             self._send(content)
 
     def _send(self, content: Path | bytes | None) -> None:
@@ -131,6 +136,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing: stderr is for errors."""
+
+
+def _tag(content: Path | bytes | None) -> str:
+    """Return what changes with the content: its digest, or a file's size and time."""
+    if isinstance(content, bytes):
+        return f'"{sha256(content).hexdigest()[:32]}"'
+    about = content.stat() if content else None
+    return f'"{about.st_size:x}-{about.st_mtime_ns:x}"' if about else '""'
 
 
 def _size(path: Path | None) -> int:

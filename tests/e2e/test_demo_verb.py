@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,17 @@ def test_the_page_is_cross_origin_isolated(served: DemoResult) -> None:
     assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
     assert get(served, "/runtime/net.wasm")[1]["Content-Type"] == "application/wasm"
     assert get(served, "/sample.mp4")[2][4:8] == b"ftyp"
+
+
+def test_what_a_browser_has_is_not_sent_again(served: DemoResult, page: Path) -> None:
+    for path in ("/", "/nets/index.json"):
+        status, headers, body = get(served, path)
+        again = get(served, path, **{"If-None-Match": headers["ETag"]})
+        assert (status, again[0], again[2]) == (200, 304, b"")
+        assert body
+    before = get(served, "/")[1]["ETag"]
+    (page / "index.html").write_text("<!doctype html><p>new")
+    assert get(served, "/", **{"If-None-Match": before})[0] == 200
 
 
 def test_a_network_is_served_in_both_formats_with_its_cards(served: DemoResult) -> None:
@@ -163,6 +175,7 @@ def test_the_command_serves_until_it_is_interrupted(
             break
     values = json.loads("".join(lines))
     assert set(values) == {"address", "nets", "phones"}
+    time.sleep(1)  # it says where it serves just before it waits for the signal
     process.send_signal(2)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")

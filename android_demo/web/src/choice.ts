@@ -68,8 +68,13 @@ export function formatOf(way: Way): "onnx" | "tflite" {
 }
 
 /** Threads worth starting: half the cores, none beside the page's own where there are few. */
-export function threadsFor(machine: Machine): number {
-  return machine.isolated && machine.cores >= 4 ? Math.min(4, machine.cores >> 1) : 1;
+export function threadsFor({ isolated, cores }: Pick<Machine, "isolated" | "cores">): number {
+  return isolated && cores >= 4 ? Math.min(4, cores >> 1) : 1;
+}
+
+/** Return what is known of the processor at once. */
+export function processor(): Pick<Machine, "isolated" | "cores"> {
+  return { isolated: globalThis.crossOriginIsolated, cores: navigator.hardwareConcurrency || 1 };
 }
 
 /** Return what the browser tells of this device. */
@@ -78,9 +83,8 @@ export async function inspect(): Promise<Machine> {
   const hints = (navigator as { userAgentData?: AgentData }).userAgentData;
   const details = await hints?.getHighEntropyValues(["model", "platformVersion"]).catch(() => null);
   return {
-    cores: navigator.hardwareConcurrency || 1,
+    ...processor(),
     memoryGib: (navigator as { deviceMemory?: number }).deviceMemory ?? null,
-    isolated: globalThis.crossOriginIsolated,
     jspi: "Suspending" in WebAssembly,
     gpu: await adapter(),
     platform: hints?.platform || /\(([^;)]+)/.exec(agent)?.[1] || "unknown",

@@ -16,12 +16,19 @@ export function control(stage: Stage): void {
   controlKeys(stage);
 }
 
-export function setSplit({ divider, view, changed }: Stage, split: number): void {
+export function setSplit(stage: Stage, split: number): void {
+  const { divider, view, changed } = stage;
   view.split = Math.min(Math.max(split, 0), 1);
   const percent = Math.round(view.split * 100);
   divider.style.left = `${view.split * 100}%`;
   divider.setAttribute("aria-valuenow", String(percent));
   divider.setAttribute("aria-valuetext", `${percent} % bicubic, ${100 - percent} % super-resolved`);
+  // A label that stands on the other picture would be wrong.
+  const { width } = stage.screen.getBoundingClientRect();
+  for (const [side, room] of [["left", view.split], ["right", 1 - view.split]] as const) {
+    const tag = stage.screen.querySelector<HTMLElement>(`.tag.${side}`)!;
+    tag.classList.toggle("covered", room * width < tag.offsetWidth + 10);
+  }
   changed();
 }
 

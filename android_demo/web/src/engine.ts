@@ -13,10 +13,16 @@ export interface Engine {
   run(inputs: ReadonlyMap<string, Values>): Promise<ReadonlyMap<string, Values>>;
 }
 
-export type OpenEngine = (options: {
-  readonly card: Card;
-  readonly file: ArrayBuffer;
+export interface Start {
   readonly way: Way;
   readonly threads: number;
+  /** Where the runtimes lie. */
   readonly runtime: string;
-}) => Promise<Engine>;
+}
+
+export interface Opener {
+  /** Start the runtime, the first time that it is called. */
+  warm(start: Start): Promise<void>;
+  /** Open a network in the runtime that was started. */
+  open(given: Start & { readonly card: Card; readonly file: ArrayBuffer }): Promise<Engine>;
+}

@@ -3,16 +3,26 @@
 import type * as Ort from "onnxruntime-web";
 
 import { shapeOf } from "./card.js";
-import type { Engine, OpenEngine, Values } from "./engine.js";
+import type { Engine, Opener, Values } from "./engine.js";
 
 declare const ORT_VERSION: string;
 
+/** `y = x`, the smallest network there is: opening it starts the runtime. */
+const IDENTITY = "CAg6NgoQCgF4EgF5IghJZGVudGl0eRIAWg8KAXgSCgoICAESBAoCCAFiDwoBeRIKCggIARIECgIIAUIECgAQEQ==";
+
 /** Return what opens networks in this build, whose binary is `runtime/NAME.{mjs,wasm}`. */
-export function opener(ort: typeof Ort, provider: "wasm" | "webgpu", name: string): OpenEngine {
-  return async ({ card, file, threads, runtime }) => {
+export function opener(ort: typeof Ort, provider: "wasm" | "webgpu", name: string): Opener {
+  let warmed = false;
+  const warm: Opener["warm"] = async ({ runtime, threads }) => {
+    if (warmed) return;
     ort.env.logLevel = "error";
     ort.env.wasm.numThreads = threads;
     ort.env.wasm.wasmPaths = { mjs: `${runtime}${name}.mjs`, wasm: `${runtime}${name}.wasm` };
+    const file = Uint8Array.from(atob(IDENTITY), (character) => character.charCodeAt(0));
+    await (await ort.InferenceSession.create(file, { executionProviders: [provider] })).release();
+    warmed = true;
+  };
+  const open: Opener["open"] = async ({ card, file, threads }) => {
     const session = await ort.InferenceSession.create(file, {
       executionProviders: [provider],
       graphOptimizationLevel: "all",
@@ -27,4 +37,5 @@ export function opener(ort: typeof Ort, provider: "wasm" | "webgpu", name: strin
     };
     return { runtime: "onnxruntime-web", version: ORT_VERSION, threads, run };
   };
+  return { open, warm };
 }

@@ -141,7 +141,8 @@ export class Player {
 
   private follow(seconds: number, presented: number): void {
     const gone = seconds - this.lastSeconds;
-    if (!this.live && gone < 0) this.jumped = true;
+    // While paused a seek has said so already, perhaps before this frame is heard of.
+    if (!this.live && !this.video.paused && gone < 0) this.jumped = true;
     if (gone > 0.004 && gone < this.frameSeconds * 1.5) this.frameSeconds = gone;
     this.lastSeconds = seconds;
     this.presented = presented;

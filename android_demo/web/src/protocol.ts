@@ -9,6 +9,13 @@ export type FrameImage = VideoFrame | ImageBitmap;
 
 export type Request =
   | {
+      /** Start the runtime before there is a network. */
+      readonly kind: "warm";
+      readonly way: Way;
+      readonly threads: number;
+      readonly runtime: string;
+    }
+  | {
       readonly kind: "open";
       readonly card: Card;
       readonly file: ArrayBuffer;

@@ -2,7 +2,7 @@
 
 import type { Card, Pixels } from "./card.js";
 import { CutDetector } from "./cuts.js";
-import type { OpenEngine } from "./engine.js";
+import type { Opener } from "./engine.js";
 import { PlainError, plain } from "./errors.js";
 import { Net } from "./net.js";
 import { lumaOf, psnrDb, resizePlane } from "./pixels.js";
@@ -13,13 +13,18 @@ const scope = self as unknown as {
   postMessage(message: Reply, transfer?: Transferable[]): void;
 };
 
-/** Answer the page's requests in their order, with networks that `open` opens. */
-export function serve(open: OpenEngine): void {
+type Task = Exclude<Request, { kind: "open" | "warm" }>;
+
+/** Answer the page's requests in their order, with networks that this opener opens. */
+export function serve({ open, warm }: Opener): void {
   let desk: Desk | null = null;
   let queue = Promise.resolve();
   const answer = async (request: Request): Promise<void> => {
     try {
-      if (request.kind === "open") {
+      if (request.kind === "warm") {
+        await warm(request).catch(() => {}); // opening tries again
+      } else if (request.kind === "open") {
+        await warm(request);
         const started = performance.now();
         const engine = await open(request);
         desk = new Desk(request.card, new Net(request.card, engine));
@@ -33,7 +38,7 @@ export function serve(open: OpenEngine): void {
         scope.postMessage(reply, transferables(reply));
       }
     } catch (error) {
-      const id = request.kind === "open" ? null : request.id;
+      const id = "id" in request ? request.id : null;
       scope.postMessage({ kind: "failed", id, message: plain(error) });
     }
   };
@@ -55,7 +60,7 @@ class Desk {
     private readonly net: Net,
   ) {}
 
-  answer(request: Exclude<Request, { kind: "open" }>): Promise<Reply> {
+  answer(request: Task): Promise<Reply> {
     if (request.kind === "frame") return this.frame(request);
     return request.kind === "pixels" ? this.pixels(request) : this.time(request);
   }

@@ -15,6 +15,32 @@ const WORKERS: Readonly<Record<Way, string>> = {
   "litert-webgpu": "worker_litert.js",
 };
 
+/** A worker whose runtime is starting already; a page needs it once. */
+let spare: { readonly way: Way; readonly threads: number; readonly worker: Worker } | null = null;
+
+/** Start a runtime before it is known which network it gets. */
+export function warm(way: Way, threads: number): void {
+  spare = { way, threads, worker: makeWorker(way) };
+  const request: Request = { kind: "warm", way, threads, runtime: runtimeUrl() };
+  spare.worker.postMessage(request);
+}
+
+function takeWorker(way: Way, threads: number): Worker {
+  const found = spare;
+  spare = null;
+  if (found?.way === way && found.threads === threads) return found.worker;
+  found?.worker.terminate();
+  return makeWorker(way);
+}
+
+function makeWorker(way: Way): Worker {
+  return new Worker(WORKERS[way], { type: way.startsWith("litert") ? "classic" : "module" });
+}
+
+function runtimeUrl(): string {
+  return new URL("runtime/", location.href).href;
+}
+
 export class Session {
   private readonly waiting = new Map<number, PromiseWithResolvers<Reply>>();
   private readonly reading = new Map<number, PromiseWithResolvers<ReadReply>>();
@@ -40,9 +66,8 @@ export class Session {
 
   /** Open a network; it has workers of its own, which go with it. */
   static async open(card: Card, file: ArrayBuffer, way: Way, threads: number): Promise<Session> {
-    const type = way.startsWith("litert") ? "classic" : "module";
-    const worker = new Worker(WORKERS[way], { type });
-    const runtime = new URL("runtime/", location.href).href;
+    const worker = takeWorker(way, threads);
+    const runtime = runtimeUrl();
     try {
       const opened = await new Promise<Opened>((resolve, reject) => {
         worker.onmessage = ({ data }: MessageEvent<Reply>) => {
@@ -98,7 +123,7 @@ export class Session {
     }
   }
 
-  private ask(request: Exclude<Request, { kind: "open" }>, move: Transferable[]): Promise<Reply> {
+  private ask(request: Exclude<Request, { kind: "open" | "warm" }>, move: Transferable[]): Promise<Reply> {
     const promise = Promise.withResolvers<Reply>();
     this.waiting.set(request.id, promise);
     this.worker.postMessage(request, move);

@@ -1,19 +1,26 @@
 import { CompiledModel, Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
 
 import { type Card, shapeOf } from "./card.js";
-import type { Engine, OpenEngine, Values } from "./engine.js";
+import type { Engine, Opener, Values } from "./engine.js";
 import { INT8_IO, PlainError } from "./errors.js";
 import { serve } from "./serve.js";
 
 declare const LITERT_VERSION: string;
 
-const open: OpenEngine = async ({ card, file, way, runtime }) => {
+let warmed = false;
+
+const warm: Opener["warm"] = async ({ way, runtime }) => {
+  if (warmed) return;
+  // Its loader would look for the binary beside this worker.
+  (self as { Module?: object }).Module = { locateFile: (name: string) => runtime + name };
+  await loadLiteRt(runtime, { jspi: way === "litert-webgpu", threads: false });
+  warmed = true;
+};
+
+const open: Opener["open"] = async ({ card, file, way }) => {
   if ([...card.inputs, ...card.outputs].some((spec) => spec.dtype === "int8"))
     throw new PlainError(INT8_IO);
   const accelerator = way === "litert-webgpu" ? "webgpu" : "wasm";
-  // Its loader would look for the binary beside this worker.
-  (self as { Module?: object }).Module = { locateFile: (name: string) => runtime + name };
-  await loadLiteRt(runtime, { jspi: accelerator === "webgpu", threads: false });
   const model = await loadAndCompile(new Uint8Array(file), {
     accelerator,
     gpuOptions: { precision: "fp32" }, // by default half precision, which is 1 LSB off
@@ -45,4 +52,4 @@ async function runOnce(
   }
 }
 
-serve(open);
+serve({ open, warm });
