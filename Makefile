@@ -9,11 +9,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PAGE := android_demo/page/index.html
+NPM_INSTALLED := android_demo/node_modules/.package-lock.json
 PAGE_SOURCES := $(wildcard android_demo/*.json android_demo/*.mjs android_demo/LICENCES.md \
 	android_demo/web/*.* android_demo/web/src/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test page apk crosscheck bench clean
+.PHONY: help demo test page page-for-tests apk crosscheck bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,14 +31,26 @@ demo: $(INSTALLED)
 
 page: $(PAGE)
 
-$(PAGE): $(PAGE_SOURCES)
-	cd android_demo && npm ci --ignore-scripts --no-audit --no-fund && npm run build
+$(NPM_INSTALLED): android_demo/package-lock.json
+	cd android_demo && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
+
+$(PAGE): $(PAGE_SOURCES) $(NPM_INSTALLED)
+	cd android_demo && npm run build
+	touch $@
+
+# Before the tests start, because each of their workers would build it.
+page-for-tests:
+	@if command -v npm >/dev/null && $(MAKE) --no-print-directory $(NPM_INSTALLED); then \
+		$(MAKE) --no-print-directory page; \
+	else \
+		echo "npm is missing or fetched nothing: the tests of the demo's page are skipped" >&2; \
+	fi
 
 apk: $(INSTALLED) $(PAGE)
 	android_demo/build_apk.sh
 
-test: $(INSTALLED)
+test: $(INSTALLED) page-for-tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
