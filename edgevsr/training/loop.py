@@ -8,27 +8,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edgevsr.data.pairs import Pairs, find_media, load_pairs
 from edgevsr.errors import DataError, SpecError
 from edgevsr.files import write_json
-from edgevsr.metrics import psnr_db
+from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.nets.checkpoint import load_checkpoint, load_net, load_weights, save_checkpoint
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build
+from edgevsr.nets.teachers import Teacher
 from edgevsr.progress import progress
+from edgevsr.quantization.learned import ranges_to_json
 from edgevsr.training.config import TrainConfig
+from edgevsr.training.distillation import TaughtLoss
+from edgevsr.training.learner import Learner, Loss
+from edgevsr.training.lessons import Lessons, load_lessons
 from edgevsr.training.log import Row, TrainLog
 from edgevsr.training.plan import held_out, learning_rate, parameter_groups
+from edgevsr.training.qat import Int8Net, calibration_frames, prepare
 from edgevsr.training.sampler import ClipSampler, PatchSampler
+from edgevsr.training.validation import assigned, validate
 
 CHECKPOINT = "checkpoint.safetensors"
 CONFIG = "run.json"
-_LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,14 @@ class TrainResult:
 class Trainer:
     """A run in its folder: starts or resumes, steps, validates, saves."""
 
-    def __init__(self, config: TrainConfig, run: Path, resume: bool, cache: Path | None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: Path,
+        resume: bool,
+        cache: Path | None,
+        teacher: Teacher | None = None,
+    ) -> None:
         from accelerate import Accelerator
 
         cuda = torch.cuda.is_available()
@@ -60,12 +71,15 @@ class Trainer:
         net.set_form(config.form)
         if config.init and not resume:
             warm_start(net, Path(config.init))
-        self._load_data(cache)
+        pairs, lessons = self._load_data(cache, teacher)
+        self.int8 = self._int8(net, pairs, resume) if config.qat else None
         self.average = {name: value.detach().clone() for name, value in net.named_parameters()}
-        optimizer = torch.optim.Adam(parameter_groups(net), lr=config.lr, fused=True)
+        loss = Loss(config.loss) if lessons is None else TaughtLoss(config, net, lessons)
+        learner = Learner(net, loss, self.int8, config.window)
+        optimizer = torch.optim.Adam(parameter_groups(learner), lr=config.lr, fused=True)
         if resume:
-            self._restore(net, optimizer)
-        self.net, self.optimizer = self.accelerator.prepare(net, optimizer)
+            self._restore(learner, optimizer)
+        self.learner, self.optimizer = self.accelerator.prepare(learner, optimizer)
         device = self.accelerator.device
         self.average = {name: value.to(device) for name, value in self.average.items()}
         self.log: TrainLog | None = None
@@ -106,7 +120,21 @@ class Trainer:
             seconds=self.seconds,
         )
 
-    def _load_data(self, cache: Path | None) -> None:
+    def _int8(self, net: Net, pairs: Pairs, resume: bool) -> Int8Net:
+        """Return the integer forward of the net: calibrated now, or as the checkpoint has it."""
+        if resume:
+            path = self.run / CHECKPOINT
+            tensors, info = load_checkpoint(path)
+            load_weights(net, _part(tensors, "net."), path)
+            int8 = Int8Net(net, info.get(RANGES_KEY))
+            load_weights(int8.ranges, _part(tensors, "forward_net.ranges."), path)
+            return int8
+        frames = calibration_frames(pairs, self.config.frames)
+        return Int8Net(net, ranges_to_json(prepare(net, frames)))
+
+    def _load_data(
+        self, cache: Path | None, teacher: Teacher | None
+    ) -> tuple[Pairs, Lessons | None]:
         config = self.config
         media = find_media([Path(path) for path in config.data])
         kept = set() if config.val else held_out(media)
@@ -118,39 +146,43 @@ class Trainer:
                     files, spec.scale, spec.colour, config.degradation, cache, config.frames
                 )
 
-        pairs = load([path for path in media if path not in kept])
+        used = [path for path in media if path not in kept]
+        pairs, lessons = load(used), None
+        if teacher is not None:
+            with self.accelerator.main_process_first():
+                device = self.accelerator.device
+                lessons = load_lessons(teacher, config, used, pairs, cache, device)
         val_media = find_media([Path(config.val)]) if config.val else sorted(kept)
         self.val = load(val_media) if val_media else None
         size = config.patch, config.batch, config.seed
         self.sampler = (
-            PatchSampler(pairs, *size)
+            PatchSampler(pairs, *size, lessons)
             if config.frames == 1
-            else ClipSampler(pairs, *size, config.frames)
+            else ClipSampler(pairs, *size, config.frames, lessons)
         )
+        return pairs, lessons
 
     def _step(self) -> Tensor:
-        lr, hr = self.sampler.batch(self.step, self.accelerator.process_index)
-        device = self.accelerator.device
-        lr, hr = lr.to(device), hr.to(device)
+        drawn = self.sampler.batch(self.step, self.accelerator.process_index)
+        batch = tuple(part.to(self.accelerator.device) for part in drawn)
         rate = learning_rate(self.step, self.config.steps, self.config.lr)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate_scale"]
         with self.accelerator.autocast():
-            sr = self.net(lr, self.config.window) if self.config.window else self.net(lr)
-        loss = _LOSSES[self.config.loss](sr.float(), hr)
+            loss: Tensor = self.learner(*batch)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip)
+        self.accelerator.clip_grad_norm_(self.learner.parameters(), self.config.clip)
         self.optimizer.step()
         with torch.no_grad():
-            values = [value.detach() for value in self._plain().parameters()]
+            values = [value.detach() for value in self._plain().net.parameters()]
             decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(list(self.average.values()), values, 1.0 - decay)
         return loss.detach()
 
-    def _plain(self) -> Net:
-        net: Net = self.accelerator.unwrap_model(self.net)
-        return net
+    def _plain(self) -> Learner:
+        learner: Learner = self.accelerator.unwrap_model(self.learner)
+        return learner
 
     def _checkpoint(self, loss: float, last: float) -> float:
         """Validate, log and save on the main process; return the validation PSNR."""
@@ -168,30 +200,21 @@ class Trainer:
         return last
 
     def _validate(self) -> float:
-        """Return the mean PSNR-Y of the averaged weights on whole held-out pictures and clips."""
+        """Return the PSNR-Y of the averaged weights."""
         assert self.val is not None
-        net = self._plain()
-        current = {name: value.detach().clone() for name, value in net.named_parameters()}
-        _assign(net, self.average)
-        try:
-            with torch.inference_mode():
-                values = [
-                    _clip_psnr_db(net, self.val, int(first), min(int(count), self.config.frames))
-                    for first, count in self.val.clips
-                ]
-        finally:
-            _assign(net, current)
-        return float(np.mean(values))
+        learner = self._plain()
+        with assigned(learner.net, self.average):
+            return validate(learner.forward_net, self.val, self.config.frames)
 
     def _save(self) -> None:
-        net = self._plain()
-        tensors: dict[str, Tensor] = {
-            f"net.{name}": value for name, value in net.named_parameters()
-        }
+        learner = self._plain()
+        tensors: dict[str, Tensor] = dict(learner.named_parameters())
         tensors |= {f"ema.{name}": value for name, value in self.average.items()}
-        for name, value in net.named_parameters():
+        for name, value in learner.net.named_buffers():
+            tensors |= {f"net.{name}": value, f"ema.{name}": value.clone()}
+        for name, value in learner.named_parameters():
             for moment, state in self.optimizer.state.get(value, {}).items():
-                tensors[f"adam.{moment}.{name}"] = state
+                tensors[_moment(moment, name)] = state
         info = {
             "spec": asdict(self.config.spec),
             "step": self.step,
@@ -199,6 +222,8 @@ class Trainer:
             "processes": self.accelerator.num_processes,
             "training": self._provenance(),
         }
+        if self.int8:
+            info[RANGES_KEY] = ranges_to_json(self.int8.qparams)
         save_checkpoint(self.run / CHECKPOINT, tensors, info)
 
     def _provenance(self) -> dict[str, Any]:
@@ -214,9 +239,11 @@ class Trainer:
             "seed": config.seed,
             "degradation": config.degradation,
             "hours": round(self.seconds / 3600, 2),
+            **({"qat": True} if config.qat else {}),
+            **(config.taught_by() or {}),
         }
 
-    def _restore(self, net: Net, optimizer: torch.optim.Optimizer) -> None:
+    def _restore(self, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
         path = self.run / CHECKPOINT
         tensors, info = load_checkpoint(path)
         if info.get("processes") != self.accelerator.num_processes:
@@ -224,15 +251,16 @@ class Trainer:
                 f"{path}: was trained by {info.get('processes')} processes, now there are "
                 f"{self.accelerator.num_processes}; resume with as many"
             )
-        load_weights(net, _part(tensors, "net."), path)
+        load_weights(learner.net, _part(tensors, "net."), path)
+        load_weights(learner.loss, _part(tensors, "loss."), path)
         averages = _part(tensors, "ema.")
         self.average = {name: averages[name] for name in self.average}
         self.step, self.seconds = int(info["step"]), float(info["seconds"])
-        for name, value in net.named_parameters():
+        for name, value in learner.named_parameters():
             state = {
-                moment: tensors[f"adam.{moment}.{name}"]
+                moment: tensors[_moment(moment, name)]
                 for moment in ("step", "exp_avg", "exp_avg_sq")
-                if f"adam.{moment}.{name}" in tensors
+                if _moment(moment, name) in tensors
             }
             if state:
                 optimizer.state[value] = {
@@ -263,9 +291,11 @@ def train(
     resume: bool = False,
     cache: Path | None = None,
     threads: int | None = None,
+    teacher: Teacher | None = None,
 ) -> TrainResult:
     """Train in the folder `run`, from the start or from its last checkpoint.
 
+    `teacher` is the one that `config` names, for it to ask about what is not in the cache yet.
     `threads` bounds the CPU threads of a step; equal bits need an equal number of them.
 
     Raises:
@@ -282,7 +312,7 @@ def train(
         _check_same(config, path)
     elif path.exists():
         raise SpecError(f"{run}: holds a run already; add --resume, or choose another --out")
-    trainer = Trainer(config, run, resume, cache)
+    trainer = Trainer(config, run, resume, cache, teacher)
     if trainer.main and not resume:
         write_json(path, config.to_json())
     return trainer.fit()
@@ -306,26 +336,6 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _assign(net: nn.Module, values: dict[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            parameter.copy_(values[name])
-
-
-def _clip_psnr_db(net: Net, pairs: Pairs, first: int, count: int) -> float:
-    """Return the mean PSNR-Y of the frames of a clip, or of the one picture that a still is."""
-    from edgevsr.data.colour import rgb_to_y
-
-    device = next(net.parameters()).device
-    views = [pairs.picture(first + i) for i in range(count)]
-    lrs = np.stack([(lr / pairs.unit).astype(np.float32) for lr, _ in views])
-    clip = torch.from_numpy(lrs.transpose(0, 3, 1, 2)[None]).to(device)
-    srs = net(clip).float().clamp(0, 1)[0].permute(0, 2, 3, 1).cpu().numpy()
-    scores = []
-    for sr, (_, hr) in zip(srs, views, strict=True):
-        rounded, truth = np.round(sr * 255.0), hr / (pairs.unit / 255.0)
-        if pairs.channels == 3:
-            scores.append(psnr_db(rgb_to_y(rounded), rgb_to_y(truth), pairs.scale))
-        else:
-            scores.append(psnr_db(rounded[..., 0], truth[..., 0], pairs.scale))
-    return float(np.mean(scores))
+def _moment(moment: str, parameter: str) -> str:
+    """Return the key of one of Adam's moments; those of the net go by its own names."""
+    return f"adam.{moment}.{parameter.removeprefix('net.')}"

@@ -1,0 +1,44 @@
+"""What a step differentiates: a network's forward, and the loss of what it gives."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgevsr.nets.ops import Net
+
+_DISTANCES = {"l1": F.l1_loss, "l2": F.mse_loss}
+
+
+class Loss(nn.Module):
+    """The mean absolute ("l1") or squared ("l2") difference of SR and HR."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.distance = _DISTANCES[kind]
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Return the loss of a batch, a scalar."""
+        return self.distance(sr, hr)
+
+
+class Learner(nn.Module):
+    """A network under training with its loss, in one module so that processes share both.
+
+    `forward_net` is the module whose forward is trained: the net itself, or what wraps it.
+    Parameters are named `net.…`, then `loss.…`, then `forward_net.…` for what a wrapper adds.
+    """
+
+    def __init__(
+        self, net: Net, loss: Loss, forward_net: nn.Module | None = None, window: int = 0
+    ) -> None:
+        super().__init__()
+        self.net, self.loss = net, loss
+        self.forward_net: nn.Module = net if forward_net is None else forward_net
+        self.window = window
+
+    def forward(self, lr: Tensor, *truth: Tensor) -> Tensor:
+        """Return the loss of frames or clips; `truth` is HR and whatever else the loss takes."""
+        sr = self.forward_net(lr, self.window) if self.window else self.forward_net(lr)
+        loss: Tensor = self.loss(sr.float(), *truth)
+        return loss
