@@ -88,6 +88,17 @@ def _train(verbs: Verbs[Any]) -> None:
     parser.add_argument("--lr", type=float, metavar="RATE", help="Adam's peak rate")
     parser.add_argument("--loss", choices=("l1", "l2"), help="default l1; l2 refines at the end")
     parser.add_argument("--init", metavar="SOURCE", help="start from the weights that fit of these")
+    parser.add_argument(
+        "--qat", action="store_true", help="train the int8 file's own arithmetic; needs --init"
+    )
+    parser.add_argument("--teacher", metavar="SOURCE", help="a network to learn from beside HR")
+    add_weights(parser)
+    parser.add_argument(
+        "--teacher-weight", type=float, metavar="W", help="its output's share of the loss, 0.5"
+    )
+    parser.add_argument(
+        "--feature-weight", type=float, metavar="W", help="its features' weight, default 0"
+    )
     parser.add_argument("--every", type=int, metavar="N", help="steps between checkpoints")
     parser.add_argument("--threads", type=int, metavar="N")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where prepared frames are kept")
@@ -107,9 +118,9 @@ def _quantize(verbs: Verbs[Any]) -> None:
     parser.add_argument(
         "--calib",
         type=Path,
-        required=True,
         metavar="PATH",
-        help="LR frames: a folder or a video; for a recurrent net videos or numbered frames",
+        help="LR frames: a folder or a video; for a recurrent net videos or numbered frames; "
+        "none for a net trained with --qat",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="HR images to measure the drop on")
     parser.add_argument("--max-drop", type=float, metavar="DB", help="gate: largest PSNR-Y drop")

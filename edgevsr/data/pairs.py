@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ _LUMA_STEPS = 256
 _FRAME_STRIDE = 10
 _LONGEST_CLIP = 60
 _CLIP_SIDE = 256
+_SMALLEST = 8
+
+#: LR and HR of one frame.
+View = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -57,16 +62,26 @@ class Pairs:
     def picture(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return views of one picture: LR (h, w, C) and HR (h·scale, w·scale, C), raw values."""
         height, width = (int(side) for side in self.sizes[index])
-        start = int(self._starts()[index]) * self.channels
+        start = self.start(index) * self.channels
         pixels = height * width * self.channels
         lr = self.lr[start : start + pixels].reshape(height, width, self.channels)
         area, s = self.scale**2, self.scale
         hr = self.hr[start * area : (start + pixels) * area]
         return lr, hr.reshape(height * s, width * s, self.channels)
 
-    def _starts(self) -> NDArray[np.int64]:
-        areas = self.sizes[:, 0] * self.sizes[:, 1]
-        return np.concatenate([[0], np.cumsum(areas)[:-1]]).astype(np.int64)
+    @property
+    def pixels(self) -> int:
+        """The LR pixels of all pictures."""
+        return int(self._ends[-1])
+
+    def start(self, index: int) -> int:
+        """Return the LR pixels of all pictures before this one."""
+        return int(self._ends[index - 1]) if index else 0
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        ends: NDArray[np.int64] = np.cumsum(self.sizes[:, 0] * self.sizes[:, 1])
+        return ends
 
 
 def find_media(paths: Sequence[Path]) -> list[Path]:
@@ -110,9 +125,10 @@ def load_pairs(
     Raises:
         DataError: a file cannot be read, or none is large enough.
     """
-    folder = (cache or default_cache()) / _key(media, scale, colour, degradation, frames)
+    key = pairs_key(media, scale, colour, degradation, frames)
+    folder = (cache or default_cache()) / key
     if not (folder / "index.json").is_file():
-        _build(folder, _clips(media, frames), scale, colour, degradation)
+        _build(folder, degraded_clips(media, scale, degradation, frames), colour)
     index = json.loads((folder / "index.json").read_text())
     return Pairs(
         names=tuple(index["names"]),
@@ -126,7 +142,8 @@ def load_pairs(
     )
 
 
-def _key(media: Sequence[Path], scale: int, colour: str, degradation: str, frames: int) -> str:
+def pairs_key(media: Sequence[Path], scale: int, colour: str, degradation: str, frames: int) -> str:
+    """Return what the pairs of these files are kept under."""
     made = f"{_VERSION} {scale} {colour} {degradation} {_FRAME_STRIDE} {frames}"
     digest = hashlib.sha256(made.encode())
     for path in media:
@@ -163,6 +180,28 @@ def _clips(
         other = picture
 
 
+def degraded_clips(
+    media: Sequence[Path], scale: int, degradation: Degradation, frames: int
+) -> Iterator[tuple[float, str, Iterator[View]]]:
+    """Yield (part of the files behind, name, views) of each clip that pairs are made of, in order.
+
+    A view is 8-bit RGB: LR (h, w, 3) and HR (h·scale, w·scale, 3). Stills and the moving camera
+    over them come out the same every time. A clip may be empty: its frames are too small.
+    """
+    for done, name, shots in _clips(media, frames):
+        yield done, name, _views(shots, scale, degradation)
+
+
+def _views(
+    shots: Iterator[NDArray[np.uint8]], scale: int, degradation: Degradation
+) -> Iterator[View]:
+    for rgb in shots:
+        hr = crop_to_multiple(rgb, scale)
+        if min(hr.shape[:2]) < _SMALLEST * scale:
+            return
+        yield degrade(hr, scale, degradation), hr
+
+
 def _stored(rgb: NDArray[np.uint8], colour: Colour) -> NDArray[Any]:
     if colour == "rgb":
         return rgb
@@ -171,10 +210,8 @@ def _stored(rgb: NDArray[np.uint8], colour: Colour) -> NDArray[Any]:
 
 def _build(
     folder: Path,
-    clips: Iterator[tuple[float, str, Iterator[NDArray[np.uint8]]]],
-    scale: int,
+    clips: Iterator[tuple[float, str, Iterator[View]]],
     colour: Colour,
-    degradation: Degradation,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
@@ -188,14 +225,10 @@ def _build(
             progress("preparing data", 100) as bar,
         ):
             shown = 0.0
-            for done, name, frames in clips:
+            for done, name, views in clips:
                 bar.advance(100 * done - shown)
                 shown, first = 100 * done, len(names)
-                for rgb in frames:
-                    hr = crop_to_multiple(rgb, scale)
-                    if min(hr.shape[:2]) < 8 * scale:
-                        break
-                    lr = degrade(hr, scale, degradation)
+                for lr, hr in views:
                     lr_file.write(_stored(lr, colour).tobytes())
                     hr_file.write(_stored(hr, colour).tobytes())
                     names.append(name)
@@ -203,7 +236,7 @@ def _build(
                 if len(names) > first:
                     spans.append((first, len(names) - first))
         if not names:
-            raise DataError(f"no picture is at least {8 * scale} pixels wide and high")
+            raise DataError(f"no picture is at least {_SMALLEST} LR pixels wide and high")
         dtype = np.uint16 if colour == "y" else np.uint8
         for part in ("lr", "hr"):
             np.save(building / f"{part}.npy", np.memmap(building / f"{part}.raw", dtype, "r"))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from edgevsr.errors import SpecError
+from edgevsr.nets.registry import REFERENCE
 from edgevsr.spec import NetSpec
 
 LOSSES = ("l1", "l2")
@@ -16,9 +17,13 @@ class TrainConfig:
     """A run's settings. Patches are LR pixels; `every` is the steps between checkpoints.
 
     With `frames` above one, patches are clips of that many frames; gradients reach back through
-    at most `window` of them (0: all).
+    at most `window` of them (0: all). With one, a recurrent net learns all but its memory.
 
-    `lr` is Adam's peak rate, `clip` the largest gradient norm of a step.
+    `teacher_weight` is the share of the loss that the output of `teacher` has, the rest is HR's;
+    `feature_weight` that of its features, on top. Without a teacher both are zero.
+
+    With `qat` the forward is that of the int8 file, from the weights of `init` on. `lr` is Adam's
+    peak rate, `clip` the largest gradient norm of a step.
     """
 
     spec: NetSpec
@@ -36,6 +41,11 @@ class TrainConfig:
     form: Literal["collapsed", "expanded"] = "collapsed"
     loss: Literal["l1", "l2"] = "l1"
     init: str | None = None
+    teacher: str | None = None
+    teacher_sha256: str | None = None
+    teacher_weight: float = 0.0
+    feature_weight: float = 0.0
+    qat: bool = False
     seed: int = 0
     every: int = 1000
 
@@ -51,16 +61,49 @@ class TrainConfig:
             raise SpecError(f"--frames {self.frames}: expected at most 100")
         if not 0 <= self.window <= self.frames:
             raise SpecError(f"--window {self.window}: expected 0 (all) to --frames {self.frames}")
-        if "num_state" in self.spec.options and self.frames == 1:
+        if self.spec.family == REFERENCE and (self.window or self.qat or self.feature_weight):
             raise SpecError(
-                f"{self.spec.name} is recurrent, which single frames cannot train; add --frames 10"
+                f"{self.spec.name}: a reference trains without --window, --qat and --feature-weight"
             )
+        if self.qat and self.init is None:
+            raise SpecError("--qat goes on from a trained network; add --init RUN")
+        if self.qat and self.form != "collapsed":
+            raise SpecError("--qat rounds the collapsed weights; leave --form out")
+        if self.qat and self.frames == 1 and "num_state" in self.spec.options:
+            raise SpecError("--qat of a recurrent network sets its state's range; add --frames 10")
+        self._check_teacher()
         if not 0 < self.lr < 1:
             raise SpecError(f"--lr {self.lr}: expected a learning rate between 0 and 1")
+
+    def _check_teacher(self) -> None:
+        output, features = self.teacher_weight, self.feature_weight
+        if self.teacher is None and (output or features):
+            raise SpecError("--teacher-weight and --feature-weight need a --teacher")
+        if not 0 <= output <= 1:
+            raise SpecError(f"--teacher-weight {output}: expected the output's share, 0 to 1")
+        if not 0 <= features < 1000:
+            raise SpecError(f"--feature-weight {features}: expected 0 (off) or more")
+        if self.teacher is not None and not output and not features:
+            raise SpecError("--teacher-weight 0 without a --feature-weight: nothing is taught")
+        if self.qat and features:
+            raise SpecError("--feature-weight: integer layers have no such features; leave it out")
 
     def to_json(self) -> dict[str, Any]:
         """Return the config as plain JSON values."""
         return {**asdict(self), "data": list(self.data)}
+
+    def taught_by(self) -> dict[str, Any] | None:
+        """Return what a card says of the teacher, or None where there is none."""
+        if self.teacher is None:
+            return None
+        return {
+            "teacher": {
+                "name": self.teacher,
+                "sha256": self.teacher_sha256,
+                "weight": self.teacher_weight,
+                "feature_weight": self.feature_weight,
+            }
+        }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> TrainConfig:

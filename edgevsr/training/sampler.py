@@ -10,6 +10,9 @@ from torch import Tensor
 
 from edgevsr.data.pairs import Pairs
 from edgevsr.errors import DataError
+from edgevsr.training.lessons import Lessons
+
+Planes = tuple[np.ndarray, ...]
 
 _CUTS = 0.1
 
@@ -17,25 +20,31 @@ _CUTS = 0.1
 class PatchSampler:
     """Draws batches of aligned patches, flipped and rotated; large pictures more often."""
 
-    def __init__(self, pairs: Pairs, patch: int, batch: int, seed: int) -> None:
+    def __init__(
+        self, pairs: Pairs, patch: int, batch: int, seed: int, lessons: Lessons | None = None
+    ) -> None:
         usable = [i for i in range(len(pairs)) if int(pairs.sizes[i].min()) >= patch]
-        self._pictures = [pairs.picture(i) for i in usable]
-        self._edges = _edges(pairs, patch, (lr.shape[0] * lr.shape[1] for lr, _ in self._pictures))
+        self._pictures = [_planes(pairs, lessons, i) for i in usable]
+        areas = (planes[0].shape[0] * planes[0].shape[1] for planes in self._pictures)
+        self._edges = _edges(pairs, patch, areas)
         self.pictures = len(usable)
-        self._pairs, self._patch, self._batch, self._seed = pairs, patch, batch, seed
+        self._units = _units(pairs, lessons)
+        self._patch, self._batch, self._seed = patch, batch, seed
 
-    def batch(self, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
-        """Return LR (N, C, patch, patch) and HR (N, C, patch·scale, patch·scale) in [0, 1]."""
+    def batch(self, step: int, rank: int = 0) -> tuple[Tensor, ...]:
+        """Return LR (N, C, patch, patch) and HR (N, C, patch·scale, patch·scale) in [0, 1].
+
+        After them comes what is kept of a teacher: its SR, and its features (N, F, patch, patch).
+        """
         rng = np.random.default_rng([self._seed, step, rank])
         chosen = _choose(rng, self._edges, self._batch)
         places = rng.random((self._batch, 2))
         turns = rng.integers(0, 8, self._batch)
-        lrs, hrs = [], []
-        for index, place, turn in zip(chosen, places, turns, strict=True):
-            lr, hr = _crop(self._pictures[index], place, self._patch, self._pairs.scale)
-            lrs.append(_turn(lr, int(turn)))
-            hrs.append(_turn(hr, int(turn)))
-        return _tensor(lrs, self._pairs.unit), _tensor(hrs, self._pairs.unit)
+        views = [
+            _turn(_crop(self._pictures[index], place, self._patch), int(turn))
+            for index, place, turn in zip(chosen, places, turns, strict=True)
+        ]
+        return _tensors(views, self._units)
 
 
 class ClipSampler:
@@ -45,34 +54,48 @@ class ClipSampler:
     that a network learns to do without a state that no longer fits.
     """
 
-    def __init__(self, pairs: Pairs, patch: int, batch: int, seed: int, frames: int) -> None:
+    def __init__(
+        self,
+        pairs: Pairs,
+        patch: int,
+        batch: int,
+        seed: int,
+        frames: int,
+        lessons: Lessons | None = None,
+    ) -> None:
         usable = [
             (int(first), int(count))
             for first, count in pairs.clips
             if count > 1 and int(pairs.sizes[first].min()) >= patch
         ]
-        self._clips = [[pairs.picture(first + i) for i in range(count)] for first, count in usable]
+        self._clips = [
+            [_planes(pairs, lessons, first + i) for i in range(count)] for first, count in usable
+        ]
         areas = (clip[0][0].size * min(len(clip), frames) for clip in self._clips)
         self._edges = _edges(pairs, patch, areas)
         self.pictures = len(usable)
-        self._pairs, self._patch, self._batch, self._seed = pairs, patch, batch, seed
+        self._units = _units(pairs, lessons)
+        self._patch, self._batch, self._seed = patch, batch, seed
         self._frames = frames
 
-    def batch(self, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
-        """Return LR (N, T, C, patch, patch) and HR, `scale` times as large, in [0, 1]."""
+    def batch(self, step: int, rank: int = 0) -> tuple[Tensor, ...]:
+        """Return LR (N, T, C, patch, patch) and HR, `scale` times as large, in [0, 1].
+
+        After them comes what is kept of a teacher: its SR, and its features (N, T, F, patch,
+        patch).
+        """
         rng = np.random.default_rng([self._seed, step, rank])
-        lrs, hrs = [], []
+        clips = []
         for _ in range(self._batch):
-            lr, hr = self._take(rng)
+            views = self._take(rng)
             if self._frames > 2 and rng.random() < _CUTS:
                 after, cut = self._take(rng), int(rng.integers(1, self._frames))
-                lr[cut:], hr[cut:] = after[0][cut:], after[1][cut:]
-            lrs.append(_tensor(lr, self._pairs.unit))
-            hrs.append(_tensor(hr, self._pairs.unit))
-        return torch.stack(lrs), torch.stack(hrs)
+                views[cut:] = after[cut:]
+            clips.append(_tensors(views, self._units))
+        return tuple(torch.stack(planes) for planes in zip(*clips, strict=True))
 
-    def _take(self, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Return one patch of a random clip over time: LR and HR of each frame."""
+    def _take(self, rng: np.random.Generator) -> list[Planes]:
+        """Return one patch of a random clip over time: LR, HR and more of each frame."""
         clip = self._clips[int(_choose(rng, self._edges, 1)[0])]
         there_and_back = [*range(len(clip)), *range(len(clip) - 2, 0, -1)]
         start = int(rng.integers(0, max(len(clip) - self._frames, 0) + 1))
@@ -80,8 +103,18 @@ class ClipSampler:
         if rng.random() < 0.5:
             order.reverse()
         place, turn = rng.random(2), int(rng.integers(0, 8))
-        views = [_crop(clip[i], place, self._patch, self._pairs.scale) for i in order]
-        return [_turn(lr, turn) for lr, _ in views], [_turn(hr, turn) for _, hr in views]
+        return [_turn(_crop(clip[i], place, self._patch), turn) for i in order]
+
+
+def _planes(pairs: Pairs, lessons: Lessons | None, index: int) -> Planes:
+    pair = pairs.picture(index)
+    return pair if lessons is None else (*pair, *lessons.picture(index))
+
+
+def _units(pairs: Pairs, lessons: Lessons | None) -> tuple[float, ...]:
+    """Return the stored value of 1.0 in each plane."""
+    units = (pairs.unit, pairs.unit)
+    return units if lessons is None else (*units, *lessons.units)
 
 
 def _edges(pairs: Pairs, patch: int, areas: Iterable[int]) -> np.ndarray:
@@ -104,23 +137,28 @@ def _choose(rng: np.random.Generator, edges: np.ndarray, count: int) -> np.ndarr
     return np.minimum(np.searchsorted(edges, rng.random(count)), len(edges) - 1)
 
 
-def _crop(
-    picture: tuple[np.ndarray, np.ndarray], place: np.ndarray, patch: int, scale: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return aligned patches of LR and HR (h, w, C); `place` is where, from 0 to 1."""
-    lr, hr = picture
-    y = int(place[0] * (lr.shape[0] - patch + 1))
-    x = int(place[1] * (lr.shape[1] - patch + 1))
-    area = hr[y * scale : (y + patch) * scale, x * scale : (x + patch) * scale]
-    return lr[y : y + patch, x : x + patch], area
+def _crop(planes: Planes, place: np.ndarray, patch: int) -> Planes:
+    """Return aligned patches of planes (h, w, C), the first LR; `place` is where, from 0 to 1."""
+    height, width = planes[0].shape[:2]
+    y = int(place[0] * (height - patch + 1))
+    x = int(place[1] * (width - patch + 1))
+    scales = (plane.shape[0] // height for plane in planes)
+    return tuple(
+        plane[y * s : (y + patch) * s, x * s : (x + patch) * s]
+        for plane, s in zip(planes, scales, strict=True)
+    )
 
 
-def _tensor(patches: list[np.ndarray], unit: float) -> Tensor:
-    stacked = np.stack(patches).astype(np.float32) / np.float32(unit)
-    return torch.from_numpy(stacked.transpose(0, 3, 1, 2))
+def _turn(planes: Planes, turn: int) -> Planes:
+    """Return one of the square's eight symmetries of planes (h, w, C)."""
+    rotated = (np.rot90(plane, turn % 4) for plane in planes)
+    return tuple(plane[:, ::-1] if turn >= 4 else plane for plane in rotated)
 
 
-def _turn(patch: np.ndarray, turn: int) -> np.ndarray:
-    """Return one of the square's eight symmetries of (h, w, C)."""
-    rotated = np.rot90(patch, turn % 4)
-    return rotated[:, ::-1] if turn >= 4 else rotated
+def _tensors(views: list[Planes], units: tuple[float, ...]) -> tuple[Tensor, ...]:
+    """Return each plane of all views as one tensor (views, C, h, w), over its unit."""
+    stacks = (np.stack(plane).astype(np.float32) for plane in zip(*views, strict=True))
+    return tuple(
+        torch.from_numpy((stack / np.float32(unit)).transpose(0, 3, 1, 2))
+        for stack, unit in zip(stacks, units, strict=True)
+    )

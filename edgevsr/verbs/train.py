@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from edgevsr.errors import SpecError, missing_extra
-from edgevsr.nets.registry import net_spec
+from edgevsr.nets.references.catalogue import find_system
+from edgevsr.nets.registry import REFERENCE, net_spec
 from edgevsr.spec import Activation, Colour, NetSpec
 from edgevsr.zoo import zoo_names, zoo_path
 
 _CLIP_FRAMES = 10
+_TEACHER_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ def train(
     form: str = "collapsed",
     loss: str = "l1",
     init: str | Path | None = None,
+    teacher: str | Path | None = None,
+    weights: str | Path | None = None,
+    teacher_weight: float | None = None,
+    feature_weight: float = 0.0,
+    qat: bool = False,
     resume: bool = False,
     seed: int = 0,
     every: int = 1000,
@@ -72,20 +79,34 @@ def train(
     take single pictures, or clips' frames where `frames` is given. `lr` is Adam's peak rate,
     `patch` the side of a patch in LR pixels, `every` the steps between
     checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures, for a last refinement),
-    `init` a checkpoint or run whose fitting weights are the start. Without `val`, up to ten
-    training files are held out for validation.
+    `init` a checkpoint or run whose fitting weights are the start. `qat` goes on from there with
+    the int8 file's own arithmetic as the forward; ranges are chosen on the training data first and
+    travel on to `quantize`, which then takes no frames. Without `val`, up to ten training files are
+    held out for validation.
+
+    `teacher` is a network to learn from beside HR: a run, a checkpoint, a shipped wide network, a
+    reference's name with its published `weights`, or a single-image checkpoint of another project
+    (with spandrel). What it makes of the data is computed once and kept in `cache`. Its output has
+    `teacher_weight` (0.5) of the loss; its features come on top with `feature_weight`.
 
     Raises:
         SpecError: an unknown net or option, or `out` holds another run.
+        SourceError: the teacher cannot be opened.
         DataError: no usable data.
         OutputError: the disk is full or not writable.
     """
     spec = _spec(net, scale, activation, colour)
     try:
+        from edgevsr.nets.teachers import open_teacher
         from edgevsr.training.config import TrainConfig
         from edgevsr.training.loop import train as run_training
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or "torch", "train", "edgevsr train") from error
+    if weights is not None and teacher is None:
+        raise SpecError(f"--weights {weights}: are those of a reference; add --teacher NAME")
+    who = None
+    if teacher is not None:
+        who = open_teacher(_start(teacher), None if weights is None else Path(weights))
     folders = [data] if isinstance(data, str | Path) else list(data)
     config = TrainConfig.from_json(
         {
@@ -95,13 +116,20 @@ def train(
             "steps": steps,
             "batch": batch,
             "patch": patch,
-            "frames": frames or (_CLIP_FRAMES if "num_state" in spec.options else 1),
+            "frames": frames or (_CLIP_FRAMES if _sees_clips(spec) else 1),
             "window": window,
             "lr": lr,
             "degradation": degradation,
             "form": form,
             "loss": loss,
             "init": None if init is None else _start(init),
+            "qat": qat,
+            "teacher": who and who.identity.name,
+            "teacher_sha256": who and who.identity.sha256,
+            "teacher_weight": (_TEACHER_WEIGHT if who else 0.0)
+            if teacher_weight is None
+            else teacher_weight,
+            "feature_weight": feature_weight,
             "seed": seed,
             "every": every,
         }
@@ -112,6 +140,7 @@ def train(
         resume=resume,
         cache=None if cache is None else Path(cache),
         threads=threads,
+        teacher=who,
     )
     value = result.val_psnr_y_db
     return TrainVerbResult(
@@ -132,11 +161,20 @@ def _start(init: str | Path) -> str:
     return str(init)
 
 
+def _sees_clips(spec: NetSpec) -> bool:
+    """Whether the network sees more than one frame."""
+    if spec.family == REFERENCE:
+        return find_system(spec.name).sees != "frame"
+    return "num_state" in spec.options
+
+
 def _spec(net: str, scale: int, activation: Activation | None, colour: Colour | None) -> NetSpec:
     """Return the spec; `--colour rgb` is the same as the name's -rgb."""
     spec = net_spec(net, scale, activation)
     if colour in (None, spec.colour):
         return spec
+    if spec.family == REFERENCE:
+        raise SpecError(f"--colour {colour}: {net} works on RGB; leave it out")
     other = f"{net}-rgb" if colour == "rgb" else net.removesuffix("-rgb")
     if colour not in ("y", "rgb"):
         raise SpecError(f"--colour {colour}: expected y or rgb")

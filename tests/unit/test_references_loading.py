@@ -7,16 +7,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from edgevsr.errors import DataError, SourceError, SpecError
-from edgevsr.nets.references import build_reference, load_reference, teacher_outputs
+from edgevsr.errors import SourceError, SpecError
+from edgevsr.nets.references import build_reference, load_reference
 from edgevsr.nets.references.loading import build_shapes
 from edgevsr.nets.references.public_names import renamed, unwrapped
-from edgevsr.nets.references.teaching import TEACHER_UNIT, Teacher
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +168,7 @@ def test_another_architecture_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         load_reference("srcnn", path)
     message = str(caught.value)
-    assert "use --net espcn" in message
+    assert "It is a checkpoint of espcn" in message
     assert "conv1.weight is (64, 1, 5, 5), expected (64, 1, 9, 9)" in message
 
 
@@ -251,30 +248,3 @@ def test_a_missing_file_and_an_unknown_name(tmp_path: Path) -> None:
         load_reference("espcn", tmp_path / "none.pth")
     with pytest.raises(SpecError, match="espcn"):
         load_reference("espnc", tmp_path / "none.pth")
-
-
-def test_a_teacher_is_run_once_a_clip(
-    espcn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = np.random.default_rng(0).integers(0, 256, (3, 6, 5, 3), np.uint8)
-    first = teacher_outputs(clip, Teacher("espcn", espcn), tmp_path)
-    assert first.shape == (3, 24, 20, 3)
-    frames = torch.from_numpy(clip.transpose(0, 3, 1, 2).copy()).float() / 255.0
-    with torch.no_grad():
-        sr = load_reference("espcn", espcn)(frames[None])[0].clamp(0, 1).permute(0, 2, 3, 1)
-    assert np.abs(first / TEACHER_UNIT - sr.numpy()).max() <= 0.51 / TEACHER_UNIT
-
-    def never(*_: object) -> Tensor:
-        raise AssertionError("the teacher ran again")
-
-    monkeypatch.setattr("edgevsr.nets.references.teaching.load_reference", never)
-    again = teacher_outputs(clip, Teacher("espcn", espcn), tmp_path)
-    assert np.array_equal(first, again)
-    assert len(list(tmp_path.glob("teacher-*.npy"))) == 1
-    with pytest.raises(AssertionError):
-        teacher_outputs(clip[::-1].copy(), Teacher("espcn", espcn), tmp_path)
-
-
-def test_a_teacher_wants_rgb_clips(espcn: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected uint8"):
-        teacher_outputs(np.zeros((3, 6, 5, 1), np.uint8), Teacher("espcn", espcn), tmp_path)

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from edgevsr.nets.references.loading import build_reference as build_reference
     from edgevsr.nets.references.loading import load_reference as load_reference
     from edgevsr.nets.references.running import run_clip as run_clip
-    from edgevsr.nets.references.teaching import teacher_outputs as teacher_outputs
 
 _HOMES = {
     "build_reference": "loading",
     "load_reference": "loading",
     "run_clip": "running",
-    "teacher_outputs": "teaching",
 }
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
     "open_clip_model",
     "refuse_for_references",
     "run_clip",
-    "teacher_outputs",
 ]
 
 

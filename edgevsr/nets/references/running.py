@@ -68,9 +68,15 @@ def run_clip(net: Reference, frames: Tensor, pieces: Pieces | None = None) -> Te
 
 
 def stream(
-    net: Reference, frames: Iterable[Tensor], pieces: Pieces | None = None
+    net: Reference,
+    frames: Iterable[Tensor],
+    pieces: Pieces | None = None,
+    beside: deque[Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """Yield the SR of frames (3, H, W) as they come, holding no more than a piece of the clip.
+
+    `beside` is what the network also leaves, an item a frame: with each SR, the first in it is of
+    that frame, which the caller takes out.
 
     Raises:
         DataError: there are fewer frames than the network needs.
@@ -90,7 +96,7 @@ def stream(
             yield from _windowed(net, source)
         elif isinstance(net, Bidirectional):
             height, width = ahead[0].shape[-2:]
-            yield from _pieced(net, source, pieces or pieces_for(net, height, width))
+            yield from _pieced(net, source, pieces or pieces_for(net, height, width), beside)
         else:
             for frame in source:
                 yield net(frame[None, None])[0, 0]
@@ -133,7 +139,12 @@ def _centre(net: SlidingWindow, seen: list[Tensor], centre: int) -> Tensor:
     return net.centre(pad_to_multiple(window, net.multiple))[0, :, :height, :width]
 
 
-def _pieced(net: Bidirectional, source: Iterator[Tensor], pieces: Pieces) -> Iterator[Tensor]:
+def _pieced(
+    net: Bidirectional,
+    source: Iterator[Tensor],
+    pieces: Pieces,
+    beside: deque[Tensor] | None = None,
+) -> Iterator[Tensor]:
     """Yield a clip's SR piece by piece; the frames around a piece only inform it."""
     if pieces.fresh < 1:
         raise DataError(f"pieces of {pieces.frames} frames cannot overlap by {pieces.overlap}")
@@ -142,10 +153,15 @@ def _pieced(net: Bidirectional, source: Iterator[Tensor], pieces: Pieces) -> Ite
     while True:
         # The next piece must not be too short to run, so what comes is looked at first.
         coming = list(islice(source, pieces.fresh))
+        if beside is not None:
+            beside.clear()
         sr = net(torch.stack(held)[None])[0]
         rate = 1 if len(sr) == len(held) else 2
         stop = len(held) - (pieces.overlap if coming else 0)
         end = stop * rate if coming else len(sr)
+        if beside is not None:
+            for _ in range(skip * rate):
+                beside.popleft()
         yield from sr[skip * rate : end]
         if not coming:
             return
