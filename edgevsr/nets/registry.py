@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgevsr.errors import SpecError, nearest
+from edgevsr.nets.references.catalogue import find_system, is_reference
 from edgevsr.spec import ACTIVATIONS, SCALES, Activation, NetSpec
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ _SPELLED = {
     ),
     "rrn": re.compile(r"rrn-(?P<num_feat>\d{1,3})-(?P<num_block>\d{1,2})"),
 }
+
+#: The family of the literature's systems, which train but do not collapse.
+REFERENCE = "reference"
 
 NETS: dict[str, NetSpec] = {
     **{
@@ -68,6 +72,8 @@ def net_spec(name: str, scale: int, activation: Activation | None = None) -> Net
     Raises:
         SpecError: the name, scale or activation is not known.
     """
+    if is_reference(name):
+        return _reference(name, scale, activation)
     listed = NETS.get(name) or _spelled(name)
     if listed is None:
         raise SpecError(f"net {name!r} is not known{nearest(name, NETS)}; run: edgevsr list nets")
@@ -77,6 +83,14 @@ def net_spec(name: str, scale: int, activation: Activation | None = None) -> Net
     if activation not in ACTIVATIONS:
         raise SpecError(f"activation {activation!r}: expected one of {', '.join(ACTIVATIONS)}")
     return replace(listed, scale=scale, activation=activation)
+
+
+def _reference(name: str, scale: int, activation: Activation | None) -> NetSpec:
+    if scale != 4:
+        raise SpecError(f"--scale {scale}: {name} is a reference, and these are x4; give --scale 4")
+    if activation is not None:
+        raise SpecError(f"--activation {activation}: {name} has its own; leave it out")
+    return NetSpec(find_system(name).name, REFERENCE, 4, colour="rgb", activation="relu")
 
 
 def _spelled(name: str) -> NetSpec | None:
@@ -109,10 +123,11 @@ def build(spec: NetSpec) -> Net:
     """
     from edgevsr.nets.fsrcnn import Fsrcnn
     from edgevsr.nets.recurrent import Rrn, Rsesr
+    from edgevsr.nets.references.trainable import ReferenceNet
     from edgevsr.nets.sesr import Sesr
 
     families: dict[str, type[Net]] = {
-        "sesr": Sesr, "fsrcnn": Fsrcnn, "rsesr": Rsesr, "rrn": Rrn,
+        "sesr": Sesr, "fsrcnn": Fsrcnn, "rsesr": Rsesr, "rrn": Rrn, REFERENCE: ReferenceNet,
     }  # fmt: skip
     if spec.family not in families:
         raise SpecError(f"net family {spec.family!r}: expected one of {', '.join(families)}")

@@ -101,7 +101,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            content: Any = load_file(path)
+            content: Any = _trained_here(load_file(path))
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -116,6 +116,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise SourceError(f"{path}: holds no named tensors; expected a network's state_dict")
     return tensors
+
+
+def _trained_here(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the averaged network of a run of this project; other files' tensors as they are."""
+    own = "ema.reference."
+    averaged = {name.removeprefix(own): x for name, x in tensors.items() if name.startswith(own)}
+    return averaged or tensors
 
 
 def _unpacked_bytes(path: Path) -> int:
@@ -179,7 +186,7 @@ def _nearest_fit(given: Mapping[str, Tensor], asked: System) -> str:
         if share > best_share:
             best, best_share, whole = system, share, share == 1.0
     if whole:
-        return f"It is a checkpoint of {best.name}: use --net {best.name}"
+        return f"It is a checkpoint of {best.name}: give that name"
     if best_share < 0.1:
         return "No system here is near it: run: edgevsr list references"
     return (
