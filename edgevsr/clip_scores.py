@@ -29,7 +29,8 @@ Luma = NDArray[np.float64]
 class FrameScore:
     """What one frame of a clip scored; a crop that leaves nothing has no PSNR.
 
-    `t_consistency` is None for a clip's first frame and where OpenCV is not installed.
+    `t_consistency` is None for a clip's first frame and where OpenCV is not installed, RGB figures
+    for networks of luma.
     """
 
     clip: str
@@ -38,6 +39,8 @@ class FrameScore:
     ssim_y: float
     bicubic_psnr_y_db: float
     t_consistency: float | None
+    psnr_rgb_db: float | None = None
+    ssim_rgb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class ClipScore:
             "ssim_y": self._mean("ssim_y"),
             "bicubic_psnr_y_db": self._mean("bicubic_psnr_y_db"),
             "t_consistency": self._mean("t_consistency"),
+            "psnr_rgb_db": self._mean("psnr_rgb_db"),
+            "ssim_rgb": self._mean("ssim_rgb"),
         }
 
     def _mean(self, key: str) -> float | None:

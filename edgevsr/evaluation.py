@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -26,7 +26,7 @@ from edgevsr.data.degrade import Degradation, crop_to_multiple, degrade, imresiz
 from edgevsr.data.images import read_rgb
 from edgevsr.data.listing import Clip, group_clips, list_media
 from edgevsr.errors import DataError, SpecError
-from edgevsr.metrics import psnr_db, ssim_map
+from edgevsr.metrics import psnr_db, ssim, ssim_map
 
 LrY = Literal["8bit", "float"]
 LR_Y: tuple[LrY, ...] = ("8bit", "float")
@@ -113,7 +113,8 @@ class Picture:
 class ImageScore:
     """What one picture scored; an infinite PSNR means that SR equals HR.
 
-    `frame` is what it scored as a frame of a clip.
+    `frame` is what it scored as a frame of a clip. RGB figures, of RGB networks alone, are REDS4's:
+    no border left out, SSIM the mean of the three channels'.
     """
 
     name: str
@@ -121,6 +122,8 @@ class ImageScore:
     ssim_y: float
     bicubic_psnr_y_db: float
     frame: FrameScore | None = None
+    psnr_rgb_db: float | None = None
+    ssim_rgb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,16 @@ class Evaluation:
     def ssim_y(self) -> float:
         """Mean SSIM-Y."""
         return float(np.mean([image.ssim_y for image in self.images]))
+
+    @property
+    def psnr_rgb_db(self) -> float | None:
+        """Mean PSNR in dB over R, G and B, or None for a network of luma."""
+        return finite_mean([image.psnr_rgb_db for image in self.images])
+
+    @property
+    def ssim_rgb(self) -> float | None:
+        """Mean SSIM over R, G and B, or None for a network of luma."""
+        return finite_mean([image.ssim_rgb for image in self.images])
 
     @cached_property
     def clips(self) -> tuple[ClipScore, ...]:
@@ -185,8 +198,11 @@ def evaluate_model(
             )
         if image.starts_clip or (reset_on_cut and cuts.is_cut(image.lr)):
             model.reset()
-        sr_y = super_resolve_y(model, image.lr, lr_y)
-        score = _score(image, sr_y, meter)
+        if model.channels == 3:
+            sr = model.upscale_u8(image.lr)
+            score = _with_rgb(_score(image, rgb_to_y(sr), meter), sr, image.hr)
+        else:
+            score = _score(image, super_resolve_y(model, image.lr, lr_y), meter)
         scores.append(score)
         if on_image is not None:
             on_image(score)
@@ -215,6 +231,16 @@ def _score(image: Picture, sr_y: NDArray[np.float64], meter: ClipMeter) -> Image
         image.bicubic_psnr_y_db,
         frame,
     )
+
+
+def _with_rgb(score: ImageScore, sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> ImageScore:
+    """Return the score with the figures of 8-bit RGB added, to its frame's too."""
+    psnr_rgb_db = psnr_db(sr, hr)
+    ssim_rgb = float(np.mean([ssim(sr[..., c], hr[..., c]) for c in range(3)]))
+    frame = score.frame
+    if frame is not None:
+        frame = replace(frame, psnr_rgb_db=psnr_rgb_db, ssim_rgb=ssim_rgb)
+    return replace(score, frame=frame, psnr_rgb_db=psnr_rgb_db, ssim_rgb=ssim_rgb)
 
 
 def super_resolve_y(model: Model, lr: NDArray[np.uint8], lr_y: LrY = "8bit") -> NDArray[np.float64]:

@@ -92,6 +92,26 @@ def test_rgb_nets_take_rgb_and_are_scored_on_luma() -> None:
         super_resolve_y(Nearest(channels=2), image.lr)
 
 
+def test_rgb_nets_are_scored_on_rgb_too_as_reds4_has_it() -> None:
+    """No border left out, one mean square over R, G and B, the channels' SSIM in the mean."""
+    images = [Picture.of(str(i), picture_frame((40, 36), 3, i), 2, clip="c") for i in range(2)]
+    found = evaluate_model(Nearest(channels=3), images)
+    scores = []
+    for image in images:
+        sr = image.lr.repeat(2, 0).repeat(2, 1).astype(np.float64)
+        mse = np.mean((sr - image.hr) ** 2)
+        channels = [ssim(sr[..., c], image.hr[..., c]) for c in range(3)]
+        scores.append((10 * np.log10(255**2 / mse), np.mean(channels)))
+    assert (found.images[1].psnr_rgb_db, found.images[1].ssim_rgb) == pytest.approx(scores[1])
+    means = tuple(np.mean(scores, axis=0))
+    assert (found.psnr_rgb_db, found.ssim_rgb) == pytest.approx(means)
+    figures = found.clips[0].figures()
+    assert (figures["psnr_rgb_db"], figures["ssim_rgb"]) == pytest.approx(means)
+    luma = evaluate_model(Nearest(), images)
+    assert luma.psnr_rgb_db is luma.images[0].ssim_rgb is None
+    assert luma.clips[0].figures()["psnr_rgb_db"] is None
+
+
 def test_infinite_psnr_is_left_out_of_means() -> None:
     """A perfect picture has no PSNR that a mean or JSON could hold."""
     images = (ImageScore("a", math.inf, 1.0, 30.0), ImageScore("b", 40.0, 0.5, 20.0))
