@@ -79,7 +79,7 @@ def test_wrong_use_says_the_way_out(weights: Path, video: Path, tmp_path: Path) 
         edgevsr.evaluate("sesr-m5-x4", data=video, weights=weights)
     with pytest.raises(SpecError, match="leave out --tile"):
         edgevsr.upscale(video, output=output, net="frvsr", weights=weights, tile=16)
-    with pytest.raises(SourceError, match="use --net frvsr"):
+    with pytest.raises(SourceError, match="It is a checkpoint of frvsr"):
         edgevsr.upscale(video, output=output, net="rrn", weights=weights)
     assert not output.exists()
 
