@@ -17,6 +17,7 @@ from torch import nn
 from edgevsr.errors import CollapseError
 from edgevsr.graph.ir import Graph, Node, TensorSpec
 from edgevsr.graph.normalise import fuse_relu
+from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.graph.reference import run_float
 from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, Slope
 from edgevsr.nets.checkpoint import load_net
@@ -71,7 +72,9 @@ class _Recorder:
 
     def activate(self, module: nn.Module, x: str, name: str) -> str:
         """Record the activation."""
-        if isinstance(module, Slope):
+        if isinstance(module, Slope) and float(module.weight.detach()) == 0.0:
+            node = Node("relu", name, (x,), name)
+        elif isinstance(module, Slope):
             node = Node("leaky_relu", name, (x,), name, {"slope": float(module.weight.detach())})
         elif isinstance(module, nn.PReLU):
             (slopes,) = _numpy(module.weight)
@@ -187,7 +190,7 @@ def collapse_checkpoint(
     net, info = load_net(path)
     collapsed = collapse_net(net, real_frames(net.spec.channels) if real_frames else ())
     trained: dict[str, Any] = {
-        key: value for key, value in info.items() if key in ("step", "training")
+        key: value for key, value in info.items() if key in ("step", "training", RANGES_KEY)
     }
     return replace(collapsed, graph=collapsed.graph.with_meta(**trained))
 
@@ -202,7 +205,10 @@ def wide_params(net: nn.Module) -> int:
 
 
 def _difference(net: Net, graph: Graph, frame: NDArray[np.float32]) -> float:
-    """Return the largest difference over all outputs, from a moved frame and a random state."""
+    """Return the largest difference over all outputs, from a moved frame and a random state.
+
+    A state that goes beyond 1 counts over its largest value: it has a range of its own.
+    """
     rng = np.random.default_rng(0)
     given = {
         role: frame
@@ -221,10 +227,13 @@ def _difference(net: Net, graph: Graph, frame: NDArray[np.float32]) -> float:
         expected = wide.describe(TorchOps(), tensors)
     fed = {graph.input_of(role): array[None] for role, array in given.items()}
     got = run_float(graph, fed, keep=graph.outputs)
-    return max(
-        float(np.abs(value[0].permute(1, 2, 0).numpy() - got[graph.output_of(role)][0]).max())
-        for role, value in expected.items()
-    )
+    errors = []
+    for role, value in expected.items():
+        wanted = value[0].permute(1, 2, 0).numpy()
+        error = float(np.abs(wanted - got[graph.output_of(role)][0]).max())
+        reach = 1.0 if role == "sr" else max(1.0, float(np.abs(wanted).max()))
+        errors.append(error / reach)
+    return max(errors)
 
 
 def _numpy(*tensors: torch.Tensor) -> list[NDArray[Any]]:

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from edgevsr.graph.ir import Array, Graph, Node, QuantParams
 from edgevsr.graph.streaming import state_pairs
 
+#: The key of a float graph's meta, and of a checkpoint's description, that holds the scale and
+#: zero point of every tensor where training has settled them.
+RANGES_KEY = "int8_ranges"
+
 #: Operations that move or clip codes and never change what a code stands for.
 PASS_THROUGH = ("depth_to_space", "space_to_depth", "resize_nearest", "clip", "concat")
 

@@ -49,18 +49,19 @@ class CollapsibleConv(nn.Module):
         """Collapse at every call again."""
         self._held = None
 
-    def collapsed(self) -> tuple[Tensor, Tensor]:
+    def collapsed(self, exact: bool = False) -> tuple[Tensor, Tensor]:
         """Return the narrow kernel (O, I, k, k) and bias (O): differentiable in the wide weights.
 
         The bias travels beside the kernel; sending it through as an impulse response would leak
-        it into every tap.
+        it into every tap. `exact` sums in float64 and rounds once, as the narrow graph is made.
         """
-        project = self.project.weight.flatten(1)
-        wide = self.expand.weight
+        dtype = torch.float64 if exact else self.project.weight.dtype
+        project, wide = self.project.weight.flatten(1).to(dtype), self.expand.weight.to(dtype)
         kernel = (project @ wide.flatten(1)).view(-1, *wide.shape[1:])
         if self.residual:
             kernel = kernel + _centre_identity(kernel)
-        return kernel, _narrow_bias(self.expand, self.project)
+        bias = _narrow_bias(self.expand, self.project, dtype)
+        return kernel.to(self.project.weight.dtype), bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, the same in either form up to rounding."""
@@ -104,11 +105,13 @@ class CollapsibleDeconv(nn.Module):
         _initialise(self.expand, self.project, in_channels * kernel_size**2 / stride**2, gain)
         self.form: Form = "collapsed"
 
-    def collapsed(self) -> tuple[Tensor, Tensor]:
-        """Return the narrow transposed kernel (I, O, k, k) and bias (O)."""
-        project = self.project.weight.flatten(1)
-        kernel = torch.einsum("op,ipyx->ioyx", project, self.expand.weight)
-        return kernel, _narrow_bias(self.expand, self.project)
+    def collapsed(self, exact: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the narrow transposed kernel (I, O, k, k) and bias (O), as CollapsibleConv."""
+        dtype = torch.float64 if exact else self.project.weight.dtype
+        project, wide = self.project.weight.flatten(1).to(dtype), self.expand.weight.to(dtype)
+        kernel = torch.einsum("op,ipyx->ioyx", project, wide)
+        bias = _narrow_bias(self.expand, self.project, dtype)
+        return kernel.to(self.project.weight.dtype), bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the upscaled features, the same in either form up to rounding."""
@@ -194,11 +197,14 @@ def _initialise(
         nn.init.zeros_(conv.bias)
 
 
-def _narrow_bias(expand: nn.Conv2d | nn.ConvTranspose2d, project: nn.Conv2d) -> Tensor:
+def _narrow_bias(
+    expand: nn.Conv2d | nn.ConvTranspose2d, project: nn.Conv2d, dtype: torch.dtype
+) -> Tensor:
     bias, wide = project.bias, expand.bias
     assert bias is not None
     assert wide is not None
-    return bias + project.weight.flatten(1) @ wide
+    narrow = bias.to(dtype) + project.weight.flatten(1).to(dtype) @ wide.to(dtype)
+    return narrow.to(bias.dtype)
 
 
 class Slope(nn.Module):

@@ -24,7 +24,7 @@ from edgevsr.quantization.recurrence import Feed, as_clips, fold_states, roll, s
 from edgevsr.quantization.sensitivity import channel_weights
 from edgevsr.quantization.slopes import on_slope_grid, rounded_once
 
-__all__ = ["ROUNDINGS", "Rounding", "Scheme", "quantize_graph"]
+__all__ = ["ROUNDINGS", "Rounding", "Scheme", "plan_graph", "quantize_graph"]
 
 _IMAGE_ROLES = ("frame", "previous_frame", "sr")
 _SAMPLES = 60_000
@@ -45,24 +45,13 @@ def quantize_graph(
         QuantizeError: the graph is int8 already, no frame is given, or a state cannot be folded.
     """
     scheme = scheme or Scheme()
-    if graph.quantized:
-        raise QuantizeError("the network is int8 already; give the float one it came from")
-    if not frames:
-        raise QuantizeError("no calibration frame; give LR frames of what the device will see")
+    _check(graph, frames)
     graph = on_slope_grid(graph)
     clips = as_clips(graph, frames)
     passes = _PASSES if state_pairs(graph) and scheme.rounding == "together" else 1
     with progress("quantizing", (1 + passes) * len(graph.nodes)) as bar:
         rolled = list(roll(graph, clips))
-        graph, feeds = fold_states(graph, [feed for feed, _ in rolled])
-        samples = _sample(graph, feeds, bar)
-        weights = channel_weights(graph, feeds)
-        if scheme.equalize:
-            graph, factors = equalize(graph, samples, weights)
-            for name, factor in factors.items():
-                samples[name] = samples[name] * factor.astype(np.float32)
-                weights[name] = (weights[name] / factor**2).astype(np.float32)
-        graph, qparams = _choose_ranges(graph, samples, scheme.ranges, weights)
+        graph, qparams, feeds = _prepared(graph, [feed for feed, _ in rolled], scheme, bar)
         codes = [{name: qparams[name].quantize(x) for name, x in feed.items()} for feed in feeds]
         if passes == 1:
             return Layerwise(graph, qparams, feeds, codes, scheme).run(bar)
@@ -75,6 +64,47 @@ def quantize_graph(
             if error < least:
                 best, least = int8, error
         return best
+
+
+def plan_graph(
+    graph: Graph, frames: Sequence[NDArray[np.float32]], scheme: Scheme | None = None
+) -> tuple[Graph, dict[str, QuantParams]]:
+    """Return the equal float graph that `quantize_graph` would round, and every tensor's
+    quantization: what training for int8 starts from.
+
+    Raises:
+        QuantizeError: as `quantize_graph`.
+    """
+    scheme = scheme or Scheme()
+    _check(graph, frames)
+    graph = on_slope_grid(graph)
+    with progress("choosing ranges", len(graph.nodes)) as bar:
+        feeds = [feed for feed, _ in roll(graph, as_clips(graph, frames))]
+        graph, qparams, _ = _prepared(graph, feeds, scheme, bar)
+    return graph, qparams
+
+
+def _check(graph: Graph, frames: Sequence[NDArray[np.float32]]) -> None:
+    if graph.quantized:
+        raise QuantizeError("the network is int8 already; give the float one it came from")
+    if not frames:
+        raise QuantizeError("no calibration frame; give LR frames of what the device will see")
+
+
+def _prepared(
+    graph: Graph, feeds: Sequence[Feed], scheme: Scheme, bar: Bar
+) -> tuple[Graph, dict[str, QuantParams], list[Feed]]:
+    """Return the equal graph with its channels in range, its quantization, and its feeds."""
+    graph, folded = fold_states(graph, feeds)
+    samples = _sample(graph, folded, bar)
+    weights = channel_weights(graph, folded)
+    if scheme.equalize:
+        graph, factors = equalize(graph, samples, weights)
+        for name, factor in factors.items():
+            samples[name] = samples[name] * factor.astype(np.float32)
+            weights[name] = (weights[name] / factor**2).astype(np.float32)
+    graph, qparams = _choose_ranges(graph, samples, scheme.ranges, weights)
+    return graph, qparams, folded
 
 
 def _error(real: Sequence[Array], codes: Sequence[Array]) -> float:

@@ -11,12 +11,19 @@ from typing import Any
 from torch import nn
 
 from edgevsr.nets.blocks import CollapsibleDeconv
+from edgevsr.training.learned_ranges import LearnedRanges
 
 _HELD_OUT = 10
 _WARM_UP_STEPS = 500
 #: A deconvolution sums over a thousand inputs a pixel: at the full rate each step shakes the whole
 #: picture. FSRCNN's authors, too, train it at a tenth.
 _DECONV_RATE = 0.1
+#: The ends of an int8 range are few and every pixel speaks of them.
+_RANGES_RATE = 10.0
+_RATES: tuple[tuple[type[nn.Module], float], ...] = (
+    (CollapsibleDeconv, _DECONV_RATE),
+    (LearnedRanges, _RANGES_RATE),
+)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -35,14 +42,15 @@ def held_out(media: Sequence[Path]) -> set[Path]:
 
 
 def parameter_groups(net: nn.Module) -> list[dict[str, Any]]:
-    """Return Adam's groups: parameters of deconvolutions apart, at a fraction of the rate."""
-    slow = [
-        parameter
+    """Return Adam's groups: deconvolutions learn at a fraction of the rate, ranges at more."""
+    rates = {
+        id(parameter): rate
+        for kind, rate in _RATES
         for module in net.modules()
-        if isinstance(module, CollapsibleDeconv)
+        if isinstance(module, kind)
         for parameter in module.parameters()
-    ]
-    ids = {id(parameter) for parameter in slow}
-    rest = [parameter for parameter in net.parameters() if id(parameter) not in ids]
-    groups = [{"params": rest, "rate_scale": 1.0}, {"params": slow, "rate_scale": _DECONV_RATE}]
-    return [group for group in groups if group["params"]]
+    }
+    groups: dict[float, list[nn.Parameter]] = {1.0: []}
+    for parameter in net.parameters():
+        groups.setdefault(rates.get(id(parameter), 1.0), []).append(parameter)
+    return [{"params": found, "rate_scale": rate} for rate, found in groups.items() if found]

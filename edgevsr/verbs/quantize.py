@@ -21,6 +21,7 @@ from edgevsr.files import check_output, write_bytes
 from edgevsr.graph.ir import Graph
 from edgevsr.progress import Bar, progress
 from edgevsr.quantization.calibration import load_for
+from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.quantization.ptq import ROUNDINGS, Rounding, Scheme, quantize_graph
 from edgevsr.quantization.ranges import RANGES, Ranges
 from edgevsr.runtime.model import SrModel
@@ -68,7 +69,7 @@ class QuantizeResult:
 def quantize(
     source: str | Path,
     *,
-    calib: str | Path,
+    calib: str | Path | None = None,
     data: str | Path | None = None,
     output: str | Path | None = None,
     max_drop: float | None = None,
@@ -79,13 +80,16 @@ def quantize(
 ) -> QuantizeResult:
     """Write the int8 QDQ .onnx of a float SOURCE, calibrated on the LR frames of `calib`.
 
+    A network trained with --qat brings its ranges and takes no `calib`.
+
     Recurrent networks are calibrated on frames in order: a video, or folders of numbered frames.
     `data` holds HR images or videos on which the loss of quality is measured; `max_drop` (dB) is
     a gate on its mean. `output` is NAME-w8a8.onnx by default.
 
     Raises:
         SourceError: the source cannot be opened.
-        QuantizeError: it is int8 already, or a gate is given without data.
+        QuantizeError: it is int8 already, a gate is given without data, or there is no `calib`
+            where one is needed, or one where the network brings its ranges.
         DataError: too few calibration frames, or no usable data.
         OutputError: the output exists and `force` is not given, or it cannot be written.
     """
@@ -104,13 +108,27 @@ def quantize(
     if data is not None:
         list_picture_files(Path(data))
     graph = stage.graph
-    frames = load_for(graph, Path(calib))
-    int8 = quantize_graph(graph, frames, Scheme(ranges, rounding, bias_correction))
-    count = sum(len(run) if run.ndim == 4 else 1 for run in frames)
-    int8 = int8.with_meta(calibration={"source": Path(calib).name, "frames": count})
+    int8, count = _int8(graph, calib, Scheme(ranges, rounding, bias_correction))
     quality = {} if data is None else _quality(graph, int8, Path(data))
     write_bytes(path, onnx_bytes(int8), force)
     return QuantizeResult(output=path, calibration_frames=count, max_drop=max_drop, **quality)
+
+
+def _int8(graph: Graph, calib: str | Path | None, scheme: Scheme) -> tuple[Graph, int]:
+    """Return the int8 network and how many frames it was calibrated on."""
+    if has_learned_ranges(graph):
+        if calib is not None:
+            raise QuantizeError(
+                "the network was trained for int8 and brings its own ranges, which --calib would "
+                "throw away; leave --calib out"
+            )
+        return quantize_learned(graph), 0
+    if calib is None:
+        raise QuantizeError("--calib is missing: a folder or video of LR frames of what it sees")
+    frames = load_for(graph, Path(calib))
+    count = sum(len(run) if run.ndim == 4 else 1 for run in frames)
+    int8 = quantize_graph(graph, frames, scheme)
+    return int8.with_meta(calibration={"source": Path(calib).name, "frames": count}), count
 
 
 def _quality(graph: Graph, int8: Graph, data: Path) -> dict[str, Any]:
@@ -140,15 +158,18 @@ def _drop(before: float | None, after: float | None) -> float | None:
 
 
 def _clips(before: Evaluation, after: Evaluation) -> tuple[dict[str, Any], ...]:
-    return tuple(
-        {
-            "name": one.name,
-            "psnr_y_db_float": one.psnr_y_db,
-            "psnr_y_db_int8": two.psnr_y_db,
-            "psnr_drop_db": _drop(one.psnr_y_db, two.psnr_y_db),
-        }
-        for one, two in zip(before.clips, after.clips, strict=True)
-    )
+    rows = []
+    for one, two in zip(before.clips, after.clips, strict=True):
+        was, now = (clip.figures()["psnr_y_db"] for clip in (one, two))
+        rows.append(
+            {
+                "name": one.name,
+                "psnr_y_db_float": was,
+                "psnr_y_db_int8": now,
+                "psnr_drop_db": _drop(was, now),
+            }
+        )
+    return tuple(rows)
 
 
 def _worst(before: Evaluation, after: Evaluation) -> dict[str, Any]:
