@@ -75,9 +75,13 @@ class Stream:
                 self.ready = False
             self.connection.send(WRTE, self.local, self.remote, data[start : start + step])
 
-    def close(self) -> None:
+    def flush(self) -> None:
+        """Wait until the server has passed on what was written."""
         with self.changed:
             self.changed.wait_for(lambda: self.ready or self.closed, 5)
+
+    def close(self) -> None:
+        self.flush()
         self.connection.streams.pop(self.local, None)
         self.hang_up()
         with contextlib.suppress(OSError):
@@ -174,6 +178,7 @@ class _Service:
                     head = _SHELL_PACKET.pack(number, len(data)) if packets else b""
                     with lock:
                         self.stream.write(head + data)
+                    self.stream.flush()
                     self.phone.cut_if(self.phone.faults.cut_run, command)
                 return
             process.kill()

@@ -165,21 +165,21 @@ def rectifier_rule(
         # Rounding twice favours the far side of zero by up to half a unit of the first rounding.
         twice = 2.0 ** (float(np.frexp(negative[0])[1]) - 1.0) * (1.0 - 2.0**-8)
         for candidate in (0.0, -twice, twice):
-            found = _rectified(given, positive, float(negative[0]), candidate, limits)
-            if np.array_equal(found.numpy(), codes[0]):
+            near = _scaled(given, positive, float(negative[0])).add_(candidate)
+            found = near.round().clamp_(limits.low, limits.high)
+            # A tie would be broken by how a tensor's layout has its products rounded.
+            certain = (near - near.round()).abs() < 0.5 - (near.abs() + 1.0) * _FLOAT32_ERROR
+            saturated = (near < limits.low - 1) | (near > limits.high + 1)
+            if (certain | saturated).all() and np.array_equal(found.numpy(), codes[0]):
                 offset = candidate
                 break
     real = torch.from_numpy(negative.astype(np.float32))
     return RectifierRule(torch.from_numpy(table), positive, real, offset)
 
 
-def _rectified(
-    x: Tensor, positive: float, negative: float, offset: float, limits: Limits
-) -> Tensor:
-    codes = F.leaky_relu(x, negative / positive)
-    if positive != 1.0:
-        codes.mul_(positive)
-    return codes.add_(offset).round_().clamp_(limits.low, limits.high)
+def _scaled(x: Tensor, positive: float, negative: float) -> Tensor:
+    values = F.leaky_relu(x, negative / positive)
+    return values.mul_(positive) if positive != 1.0 else values
 
 
 class _Requantize(torch.autograd.Function):
@@ -298,8 +298,8 @@ class _Rectify(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rule: RectifierRule, limits: Limits) -> Tensor:
         if rule.offset is not None:
-            slope = float(rule.negative[0])
-            codes = _rectified(x, rule.positive, slope, rule.offset, limits)
+            near = _scaled(x, rule.positive, float(rule.negative[0])).add_(rule.offset)
+            codes = near.round_().clamp_(limits.low, limits.high)
         else:
             width = rule.table.shape[1]
             first = torch.arange(len(rule.table), device=x.device) * width + _TABLE_ZERO

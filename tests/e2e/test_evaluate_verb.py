@@ -45,7 +45,7 @@ def test_every_stage_gives_the_contract(tmp_path: Path, data: Path) -> None:
         assert found["scale"] == 2
         assert [image["name"] for image in found["images"]] == ["0.png", "1.png"]
         assert set(found["images"][0]) == {
-            "name", "psnr_y_db", "ssim_y", "bicubic_psnr_y_db"
+            "name", "psnr_y_db", "ssim_y", "psnr_rgb_db", "ssim_rgb", "bicubic_psnr_y_db"
         }  # fmt: skip
         psnr = np.mean([image["psnr_y_db"] for image in found["images"]])
         assert found["psnr_y_db"] == pytest.approx(psnr)
