@@ -197,8 +197,8 @@ def open_teacher(source: str, weights: Path | None = None) -> Teacher:
         return _reference(source, weights)
     if weights is not None:
         raise SpecError(
-            f"--weights {weights}: --teacher {source} brings its own; weights are for the names "
-            "of: edgevsr list references"
+            f"--weights {weights}: --teacher {source} is no reference{nearest(source, SYSTEMS)}; "
+            "weights are for the names of: edgevsr list references"
         )
     path = Path(source)
     path = path / CHECKPOINT if path.is_dir() else path

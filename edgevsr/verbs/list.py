@@ -156,7 +156,7 @@ def _references(device_name: str) -> list[dict[str, Any]]:
                 "components": asdict(system.components),
                 "beyond_npus": list(system.beyond_npus),
                 "published": [score.to_json() for score in system.quality],
-                "published_runtime_ms": None,
+                "published_runtime": system.runtime and system.runtime.to_json(),
             }
         )
     return entries + _beside(device)
@@ -194,7 +194,7 @@ def _beside(device: Device) -> list[dict[str, Any]]:
                 "components": None,
                 "beyond_npus": [],
                 "published": [],
-                "published_runtime_ms": None,
+                "published_runtime": None,
             }
         )
     return entries

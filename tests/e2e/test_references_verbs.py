@@ -75,7 +75,7 @@ def test_wrong_use_says_the_way_out(weights: Path, video: Path, tmp_path: Path) 
     output = tmp_path / "sr.mkv"
     with pytest.raises(SpecError, match="--weights"):
         edgevsr.upscale(video, output=output, net="frvsr")
-    with pytest.raises(SpecError, match="brings its own"):
+    with pytest.raises(SpecError, match="is no reference"):
         edgevsr.evaluate("sesr-m5-x4", data=video, weights=weights)
     with pytest.raises(SpecError, match="leave out --tile"):
         edgevsr.upscale(video, output=output, net="frvsr", weights=weights, tile=16)

@@ -119,7 +119,7 @@ def test_resuming_with_another_teacher_is_refused(
         (["--teacher", "sesr-m5-x2-wide", "--scale", "4"], "is x2, the net x4"),
         (["--teacher", "sesr-m5-x2-wide", "--colour", "rgb"], "cannot teach an RGB net"),
         (["--teacher", "sesr-m5-x2-wide", "--teacher-weight", "2"], "0 to 1"),
-        (["--teacher", "sesr-m5-x2-wide", "--weights", "x.pth"], "brings its own"),
+        (["--teacher", "sesr-m5-x2-wide", "--weights", "x.pth"], "is no reference"),
     ],
 )
 def test_what_cannot_be_taught_is_said_in_one_line(

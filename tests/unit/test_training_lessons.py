@@ -375,7 +375,7 @@ def test_sources_that_cannot_teach_are_refused_in_one_line(
 ) -> None:
     with pytest.raises(SpecError, match="give its published checkpoint with --weights"):
         open_teacher("basicvsr")
-    with pytest.raises(SpecError, match="brings its own"):
+    with pytest.raises(SpecError, match="is no reference"):
         open_teacher(str(checkpoints["y"]), tmp_path / "x.pth")
     with pytest.raises(SourceError, match=r"did you mean 'basicvsr'\?"):
         open_teacher("basicvs")

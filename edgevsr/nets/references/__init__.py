@@ -7,8 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgevsr.errors import SpecError, missing_extra
-from edgevsr.nets.references.catalogue import is_reference
+from edgevsr.errors import SpecError, missing_extra, nearest
+from edgevsr.nets.references.catalogue import SYSTEMS, is_reference
 
 if TYPE_CHECKING:
     from edgevsr.nets.references.clip_model import ClipModel
@@ -44,8 +44,8 @@ def open_clip_model(
     if not is_reference(str(source)):
         if weights is not None:
             raise SpecError(
-                f"--weights {weights}: {source} brings its own; weights are for the names of: "
-                "edgevsr list references"
+                f"--weights {weights}: {source} is no reference{nearest(str(source), SYSTEMS)}; weights "
+                "are for the names of: edgevsr list references"
             )
         return None
     if weights is None:

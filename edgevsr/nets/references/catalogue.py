@@ -1,7 +1,7 @@
 """The survey's systems as a table: structure, components and what was published. Needs no torch.
 
-Every published figure stands here with where it can be read; what no readable source states is
-absent. `params` is what the released code holds.
+Every published figure stands here with where it can be read, or says that it was not read again;
+the rest is absent. `params` is what the released code holds.
 """
 
 from __future__ import annotations
@@ -42,6 +42,18 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Runtime:
+    """A published time in ms for one SR frame, 320×180 to 1280×720, on a graphics card."""
+
+    ms: float
+    source: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the time and its source."""
+        return {"mark": "published", **vars(self)}
+
+
+@dataclass(frozen=True)
 class System:
     """A reference system at ×4.
 
@@ -63,6 +75,11 @@ class System:
     frame_rate: int = 1
     aliases: tuple[str, ...] = field(default=())
 
+    @property
+    def runtime(self) -> Runtime | None:
+        """The published time for a frame, None where none is known."""
+        return _RUNTIMES.get(self.name)
+
 
 _MMAGIC = "mmagic model zoo"
 _TDAN = "mmagic model zoo, TDAN; border of 8 left out"
@@ -78,6 +95,20 @@ def _mmagic(
 ) -> Quality:
     return Quality(set_, way, channel, psnr_db, ssim, _MMAGIC)
 
+
+_PAPER = "BasicVSR's comparison (arXiv 2012.02181), quoted from memory"
+_RUNTIMES = {
+    "frvsr": Runtime(137, _PAPER),
+    "duf-52": Runtime(974, _PAPER),
+    "rbpn": Runtime(1507, _PAPER),
+    "edvr-m": Runtime(118, _PAPER),
+    "edvr": Runtime(378, _PAPER),
+    "rsdn": Runtime(94, _PAPER),
+    "rrn": Runtime(45, "RRN (arXiv 2008.05765), read in a summary of it"),
+    "basicvsr": Runtime(63, _PAPER),
+    "iconvsr": Runtime(70, _PAPER),
+    "basicvsr-pp": Runtime(77, "BasicVSR++ (arXiv 2104.13371), quoted from memory"),
+}
 
 _SHUFFLE = "pixel shuffle"
 _NONE = "none"

@@ -110,7 +110,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "network's state_dict() where you trust the file, then run again"
         ) from error
     except Exception as error:  # readers of foreign files raise many kinds
-        reason = " ".join(str(error).split())[:120]
+        reason = " ".join(str(error).split())[:120] or "empty, or cut short"
         raise SourceError(f"{path}: not a readable checkpoint ({reason})") from error
     tensors = _tensors(content)
     if not tensors:
