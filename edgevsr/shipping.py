@@ -38,7 +38,7 @@ from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.runtime.model import SrModel
 from edgevsr.training.config import TrainConfig
-from edgevsr.training.loop import CHECKPOINT, CONFIG
+from edgevsr.training.resuming import CHECKPOINT, CONFIG
 from edgevsr.zoo import calibration_frames, sample_clip
 
 ZOO = Path(__file__).parent / "zoo"

@@ -28,11 +28,9 @@ from edgevsr.training.lessons import Lessons, load_lessons
 from edgevsr.training.log import Row, TrainLog
 from edgevsr.training.plan import held_out, learning_rate, parameter_groups
 from edgevsr.training.qat import Int8Net, calibration_frames, prepare
+from edgevsr.training.resuming import CHECKPOINT, CONFIG, check_same, last_row
 from edgevsr.training.sampler import ClipSampler, PatchSampler
 from edgevsr.training.validation import assigned, validate
-
-CHECKPOINT = "checkpoint.safetensors"
-CONFIG = "run.json"
 
 
 @dataclass(frozen=True)
@@ -309,27 +307,16 @@ def train(
     if resume:
         if not (run / CHECKPOINT).is_file():
             raise SpecError(f"{run}: holds no checkpoint to resume; leave --resume out")
-        _check_same(config, path)
+        check_same(config, path)
+        if (last := last_row(config, run)) is not None:
+            name, value = config.spec.name, last.val_psnr_y_db
+            return TrainResult(run, name, config.spec.scale, last.step, value, 0.0, last.seconds)
     elif path.exists():
         raise SpecError(f"{run}: holds a run already; add --resume, or choose another --out")
     trainer = Trainer(config, run, resume, cache, teacher)
     if trainer.main and not resume:
         write_json(path, config.to_json())
     return trainer.fit()
-
-
-def _check_same(config: TrainConfig, path: Path) -> None:
-    import json
-
-    try:
-        stored = TrainConfig.from_json(json.loads(path.read_text())).to_json()
-    except (OSError, ValueError) as error:
-        raise SpecError(f"{path}: cannot be read ({error})") from error
-    asked = config.to_json()
-    stored, asked = ({**value.pop("spec"), **value} for value in (stored, asked))
-    changed = [f"{key}: {stored[key]} → {asked[key]}" for key in asked if asked[key] != stored[key]]
-    if changed:
-        raise SpecError(f"{path.parent}: --resume with other settings ({'; '.join(changed)})")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -44,8 +44,8 @@ def open_clip_model(
     if not is_reference(str(source)):
         if weights is not None:
             raise SpecError(
-                f"--weights {weights}: {source} is no reference{nearest(str(source), SYSTEMS)}; weights "
-                "are for the names of: edgevsr list references"
+                f"--weights {weights}: {source} is no reference{nearest(str(source), SYSTEMS)}; "
+                "weights are for the names of: edgevsr list references"
             )
         return None
     if weights is None:

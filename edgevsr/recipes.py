@@ -1,0 +1,151 @@
+"""A shipped network's training, written down: `edgevsr/zoo/recipes/NAME.toml`, and what follows it.
+
+    python -m edgevsr.recipes NAME… --data FOLDER --runs FOLDER [--threads N]
+
+trains the stages of each recipe in turn, each from the one before it. A stage that is done is left
+alone and one that was interrupted goes on where it stopped, so the same command is given until all
+is done. `python -m edgevsr.shipping RUN` then makes the files of the last run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgevsr.cli import guarded
+from edgevsr.errors import DataError, SourceError, nearest
+
+FOLDER = Path(__file__).parent / "zoo" / "recipes"
+#: What a stage says beside its run and data, as `edgevsr train` takes it.
+_OPTIONS: Mapping[str, type | tuple[type, ...]] = {
+    "net": str, "scale": int, "activation": str, "steps": int, "batch": int, "patch": int,
+    "frames": int, "window": int, "lr": float, "degradation": str, "form": str, "loss": str,
+    "teacher": str, "weights": str, "teacher_weight": float, "feature_weight": float, "qat": bool,
+    "seed": int, "every": int,
+}  # fmt: skip
+_SHARED = ("net", "scale", "activation")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run: its name, its data as patterns below the data folder, and options of `train`."""
+
+    run: str
+    data: tuple[str, ...]
+    options: Mapping[str, Any]
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that are shipped."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def read_recipe(name: str | Path) -> tuple[Stage, ...]:
+    """Return the stages of a shipped recipe, or of a file.
+
+    Raises:
+        SourceError: there is none of this name, or it is malformed; its key is named.
+    """
+    path = Path(name) if str(name).endswith(".toml") else FOLDER / f"{name}.toml"
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        known = recipe_names()
+        raise SourceError(
+            f"{name}: no such recipe{nearest(str(name), known)}; expected a .toml file or one of: "
+            f"{', '.join(known)}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: not readable TOML ({error})") from error
+    stages = content.pop("stages", None)
+    if not isinstance(stages, list) or not stages or not all(isinstance(s, dict) for s in stages):
+        raise SourceError(f"{path}: has no [[stages]]; expected one for each run")
+    _check(path, content, {key: _OPTIONS[key] for key in _SHARED}, ("net", "scale"))
+    return tuple(_stage(f"{path}: stage {i}", {**content, **s}) for i, s in enumerate(stages, 1))
+
+
+def _stage(where: str, values: Mapping[str, Any]) -> Stage:
+    _check(where, values, {"run": str, "data": list, **_OPTIONS}, ("run", "data", "steps"))
+    run, data = values["run"], values["data"]
+    if Path(run).name != run or run in ("", ".", ".."):
+        raise SourceError(f"{where}: run = {run!r} is not a folder's plain name")
+    if not data or not all(isinstance(each, str) for each in data):
+        raise SourceError(f"{where}: data = {data!r}; expected a list of patterns")
+    options = {key: value for key, value in values.items() if key in _OPTIONS}
+    return Stage(run, tuple(data), options)
+
+
+def _check(
+    where: str | Path,
+    values: Mapping[str, Any],
+    types: Mapping[str, type | tuple[type, ...]],
+    needed: Sequence[str],
+) -> None:
+    for key in needed:
+        if key not in values:
+            raise SourceError(f"{where}: has no {key}")
+    for key, value in values.items():
+        if key not in types:
+            raise SourceError(f"{where}: unknown key {key!r}{nearest(key, types)}")
+        wanted = types[key]
+        fits = isinstance(value, int | float) if wanted is float else isinstance(value, wanted)
+        if not fits or (wanted is not bool and isinstance(value, bool)):
+            raise SourceError(f"{where}: {key} = {value!r} is not {wanted}")
+
+
+def follow(stages: Sequence[Stage], data: Path, runs: Path, threads: int | None = None) -> Path:
+    """Train the stages that are not done yet, the data below `data`, in folders below `runs`.
+
+    Returns the last one's folder.
+
+    Raises:
+        DataError: a pattern matches nothing below `data`.
+        SpecError: a run of the same name had other settings.
+    """
+    from edgevsr.training.resuming import CHECKPOINT
+    from edgevsr.verbs.train import train
+
+    init: Path | None = None
+    for stage in stages:
+        run = runs / stage.run
+        found = [str(path) for pattern in stage.data for path in sorted(data.glob(pattern))]
+        if len(found) < len(stage.data):
+            raise DataError(f"{data}: holds nothing like {', '.join(stage.data)}")
+        options = dict(stage.options)
+        if "weights" in options:
+            options["weights"] = data / options["weights"]
+        print(f"{stage.run}: {options['steps']} steps", file=sys.stderr)
+        train(
+            options.pop("net"), data=found, out=run, init=init, threads=threads,
+            resume=(run / CHECKPOINT).is_file(), **options,
+        )  # fmt: skip
+        init = run
+    assert init is not None
+    return init
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m edgevsr.recipes", description=__doc__)
+    parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join(recipe_names()))
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--runs", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--threads", type=int, metavar="N")
+    given = parser.parse_args(argv)
+
+    def act() -> int:
+        recipes = [read_recipe(name) for name in given.names]
+        for stages in recipes:
+            print(follow(stages, given.data, given.runs, given.threads))
+        return 0
+
+    return guarded(act)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
