@@ -41,7 +41,7 @@ def demo_page() -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium: the machine's, or the one that python -m tests.chromium brings."""
     from playwright.sync_api import sync_playwright

@@ -109,6 +109,7 @@ async function addNets(entries: readonly Entry[]): Promise<void> {
   const names = entries.map((entry) => catalogue.add(entry));
   const first = entries[0]!.card;
   offerNets(names[0]);
+  avoided.clear();
   sizeSelect.value = `${first.width}×${first.height}`;
   waySelect.value = "auto";
   offerWays();
@@ -187,6 +188,12 @@ async function copyReport(): Promise<void> {
   }
 }
 
+function showView(): void {
+  const zoom = view.zoom.toFixed(view.zoom < 10 ? 1 : 0).replace(".0", "");
+  byId("fit").textContent = `${zoom}×`;
+  live.repaint();
+}
+
 function wireTransport(): void {
   const { video } = player;
   byId("play").onclick = () => player.toggle();
@@ -201,7 +208,7 @@ function wireTransport(): void {
   };
   byId("fit").onclick = () => {
     view.reset();
-    live.repaint();
+    showView();
   };
   byId("full").onclick = () =>
     attempt(() => (document.fullscreenElement ? document.exitFullscreen() : screen_.requestFullscreen()));
@@ -299,10 +306,7 @@ function wireLoop(): void {
       const card = live.session?.card;
       return card ? card.width / card.height : 16 / 9;
     },
-    changed: () => {
-      byId("fit").textContent = `${view.zoom < 10 ? view.zoom.toFixed(1).replace(".0", "") : view.zoom.toFixed(0)}×`;
-      live.repaint();
-    },
+    changed: showView,
   };
   control(stage);
   setSplit(stage, 0.5);
@@ -331,6 +335,7 @@ async function open(net: string, size: string, way: string): Promise<void> {
   sizeSelect.value = size;
   offerWays();
   waySelect.value = way;
+  avoided.clear();
   await reopen();
 }
 
