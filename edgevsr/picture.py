@@ -93,6 +93,25 @@ def side_by_side(
     return canvas
 
 
+def crop_columns(
+    note: str, panels: Sequence[Panel], windows: Sequence[tuple[int, int]]
+) -> Image.Image:
+    """Return the crops at the (left, top) of `windows`, a column for each version of the frame."""
+    crop_width, crop_height = CROP[0] * _ZOOM, CROP[1] * _ZOOM
+    width = 2 * _MARGIN + len(panels) * (crop_width + _GAP) - _GAP
+    top = 40 + _LABEL
+    height = top + len(windows) * (crop_height + _GAP) + _MARGIN - _GAP
+    canvas = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_MARGIN, 14), note, fill=_SOFT, font=_font(15))
+    for column, panel in enumerate(panels):
+        left = _MARGIN + column * (crop_width + _GAP)
+        _label(draw, (left, 40), panel.label)
+        for row, (x, y) in enumerate(windows):
+            canvas.paste(_enlarged(panel.pixels, x, y), (left, top + row * (crop_height + _GAP)))
+    return canvas
+
+
 def _enlarged(pixels: Rgb, left: int, top: int) -> Image.Image:
     crop = Image.fromarray(pixels[top : top + CROP[1], left : left + CROP[0]])
     return crop.resize((CROP[0] * _ZOOM, CROP[1] * _ZOOM), Image.Resampling.NEAREST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgevsr.picture import Panel, hardest_windows, side_by_side
+from edgevsr.picture import Panel, crop_columns, hardest_windows, side_by_side
 
 RANDOM = np.random.default_rng(0)
 
@@ -49,3 +49,14 @@ def contains(canvas: np.ndarray, patch: np.ndarray) -> bool:
         np.array_equal(canvas[top : top + height, left : left + width], patch)
         for top, left in np.argwhere(corner)
     )
+
+
+def test_every_version_has_a_column_of_its_crops() -> None:
+    versions = RANDOM.integers(0, 256, (4, 200, 300, 3), np.uint8)
+    windows = [(10, 20), (150, 100)]
+    panels = [Panel(str(index), pixels) for index, pixels in enumerate(versions)]
+    canvas = np.asarray(crop_columns("note", panels, windows))
+    for pixels in versions:
+        for x, y in windows:
+            crop = pixels[y : y + 72, x : x + 104]
+            assert contains(canvas, crop.repeat(4, axis=0).repeat(4, axis=1))
