@@ -134,11 +134,23 @@ def _quantize(values: Values) -> RenderableType:
                     f"drop on {clip['name']}": f"{_db(clip['psnr_drop_db'])} dB"
                     for clip in values["clips"]
                 },
+                **_damage(values["damage"]),
                 "written": values["output"],
             }
         ),
         *gate(values["drop_met"], "drop of at most {:g} dB", values["max_drop_db"]),
     )
+
+
+def _damage(damage: Values | None) -> dict[str, str]:
+    if damage is None:
+        return {}
+    shift = ", ".join(f"{value:+.3f}" for value in damage["shift"])
+    return {
+        "error": f"{damage['error']:.3f} levels of 255, mean {shift}",
+        "grid": f"{damage['grid']:.3f} levels at the shuffle's period; by chance "
+        f"{damage['grid_by_chance']:.3f}",
+    }
 
 
 def _export(values: Values) -> RenderableType:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgevsr.errors import QuantizeError
 from edgevsr.evaluation import (
@@ -21,11 +26,15 @@ from edgevsr.files import check_output, write_bytes
 from edgevsr.graph.ir import Graph
 from edgevsr.progress import Bar, progress
 from edgevsr.quantization.calibration import load_for
+from edgevsr.quantization.damage import Damage
 from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.quantization.ptq import ROUNDINGS, Rounding, Scheme, quantize_graph
 from edgevsr.quantization.ranges import RANGES, Ranges
 from edgevsr.runtime.model import SrModel
 from edgevsr.sources import open_source
+
+#: Float pictures are kept until their int8 forms are there; more would fill the memory.
+_COMPARED = 100
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class QuantizeResult:
     psnr_drop_db: float | None = None
     worst: dict[str, Any] | None = None
     clips: tuple[dict[str, Any], ...] = ()
+    damage: dict[str, Any] | None = None
     max_drop: float | None = None
 
     @property
@@ -59,6 +69,7 @@ class QuantizeResult:
             "psnr_drop_db": self.psnr_drop_db,
             "worst": self.worst,
             "clips": list(self.clips),
+            "damage": self.damage,
             "max_drop_db": self.max_drop,
             "drop_met": self.drop_met,
             "calibration_frames": self.calibration_frames,
@@ -134,19 +145,47 @@ def _int8(graph: Graph, calib: str | Path | None, scheme: Scheme) -> tuple[Graph
 def _quality(graph: Graph, int8: Graph, data: Path) -> dict[str, Any]:
     """Return float and int8 PSNR-Y, the drop, and the picture that lost most."""
     scores = {}
-    for name, form in (("float", graph), ("int8", int8)):
+    seen: deque[NDArray[np.uint8]] = deque()
+    damage = Damage(graph.scale)
+
+    def keep(sr: NDArray[np.uint8]) -> None:
+        if len(seen) < _COMPARED:
+            seen.append(sr)
+
+    def compare(sr: NDArray[np.uint8]) -> None:
+        if seen:
+            damage.add(seen.popleft(), sr)
+
+    for name, form, told in (("float", graph, keep), ("int8", int8, compare)):
         model = SrModel.open(form)
         with progress(f"evaluating {name}", None) as bar:
             scores[name] = evaluate_model(
-                model, read_pictures(data, model.scale), "8bit", partial(_count, bar)
-            )
+                _Overheard(model, told), read_pictures(data, model.scale), "8bit",
+                partial(_count, bar),
+            )  # fmt: skip
     return {
         "psnr_y_db_float": scores["float"].psnr_y_db,
         "psnr_y_db_int8": scores["int8"].psnr_y_db,
         "psnr_drop_db": _drop(scores["float"].psnr_y_db, scores["int8"].psnr_y_db),
         "worst": _worst(scores["float"], scores["int8"]),
         "clips": _clips(scores["float"], scores["int8"]),
+        "damage": damage.to_json(),
     }
+
+
+class _Overheard:
+    """A model whose 8-bit pictures are told to somebody else, too."""
+
+    def __init__(self, model: SrModel, told: Callable[[NDArray[np.uint8]], None]) -> None:
+        self.model, self.told = model, told
+        self.scale, self.channels = model.scale, model.channels
+        self.upscale, self.reset = model.upscale, model.reset
+
+    def upscale_u8(self, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the SR frame in 0 to 255."""
+        sr = self.model.upscale_u8(lr)
+        self.told(sr)
+        return sr
 
 
 def _count(bar: Bar, score: ImageScore) -> None:
