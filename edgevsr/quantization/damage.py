@@ -1,4 +1,4 @@
-"""What rounding did to pictures besides noise: a shift of level or colour, a grid of the shuffle."""
+"""What rounding did to pictures besides noise: a shift of level or colour, a grid."""
 
 from __future__ import annotations
 
