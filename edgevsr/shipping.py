@@ -158,9 +158,10 @@ def _command(run: Path, config: TrainConfig) -> str:
     if spec.activation != net_spec(spec.name, spec.scale).activation:
         words += ["--activation", spec.activation]
     defaults = {field.name: field.default for field in fields(TrainConfig)}
+    said = {"steps", "seed", *(["frames"] if "num_state" in spec.options else [])}
     for option in _OPTIONS:
         value = getattr(config, option)
-        if value != defaults[option] or option in ("steps", "seed"):
+        if value != defaults[option] or option in said:
             words += [f"--{option}", str(value)]
     if config.init:
         words += ["--init", Path(config.init).name]
