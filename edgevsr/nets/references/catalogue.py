@@ -1,7 +1,7 @@
 """The survey's systems as a table: structure, components and what was published. Needs no torch.
 
-Every published figure stands here with where it can be read, or says that it was not read again;
-the rest is absent. `params` is what the released code holds.
+Every published figure stands here with where it can be read; what no readable source states is
+absent. `params` is what the released code holds.
 """
 
 from __future__ import annotations
@@ -96,18 +96,12 @@ def _mmagic(
     return Quality(set_, way, channel, psnr_db, ssim, _MMAGIC)
 
 
-_PAPER = "BasicVSR's comparison (arXiv 2012.02181), quoted from memory"
 _RUNTIMES = {
-    "frvsr": Runtime(137, _PAPER),
-    "duf-52": Runtime(974, _PAPER),
-    "rbpn": Runtime(1507, _PAPER),
-    "edvr-m": Runtime(118, _PAPER),
-    "edvr": Runtime(378, _PAPER),
-    "rsdn": Runtime(94, _PAPER),
-    "rrn": Runtime(45, "RRN (arXiv 2008.05765), read in a summary of it"),
-    "basicvsr": Runtime(63, _PAPER),
-    "iconvsr": Runtime(70, _PAPER),
-    "basicvsr-pp": Runtime(77, "BasicVSR++ (arXiv 2104.13371), quoted from memory"),
+    "rrn": Runtime(45, "RRN (arXiv 2008.05765), by a summary of it"),
+    "basicvsr-pp": Runtime(
+        77,
+        "BasicVSR++ (arXiv 2104.13371), by KAIST-VICLab/FMA-Net#9; a V100, open-mmlab/mmagic#840",
+    ),
 }
 
 _SHUFFLE = "pixel shuffle"
