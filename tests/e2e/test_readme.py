@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgevsr import cli
 from edgevsr.zoo import calibration_frames, sample_clip
+from tests import zoo_page
 from tests.conftest import ROOT
 from tests.readme_table import README, results_table, table_in
 
@@ -89,3 +90,9 @@ def test_its_links_and_paths_exist() -> None:
     assert len(links) >= 3
     for path in [*links, *named]:
         assert (ROOT / path).exists(), path
+
+
+def test_the_zoo_page_is_what_the_cards_say() -> None:
+    assert zoo_page.PAGE.read_text("utf-8") == zoo_page.page(), "run: python -m tests.zoo_page"
+    assert zoo_page.PICTURE.read_bytes().startswith(b"\x89PNG")
+    assert {point.scale for point in zoo_page.ours()} == {2, 4}
