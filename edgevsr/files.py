@@ -14,6 +14,9 @@ from typing import Any
 
 from edgevsr.errors import EdgeVsrError, OutputError
 
+#: What a run's folder keeps its last weights in.
+CHECKPOINT = "checkpoint.safetensors"
+
 
 def check_output(path: Path, force: bool) -> None:
     """Refuse an output that exists (unless `force`) or whose folder cannot be made.

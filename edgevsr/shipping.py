@@ -27,7 +27,7 @@ from edgevsr.drift import measure_drift
 from edgevsr.errors import DataError, SourceError
 from edgevsr.evaluation import Evaluation, LrY, Picture, evaluate_model, read_pictures
 from edgevsr.exporters.onnx import onnx_bytes
-from edgevsr.files import write_bytes, write_json
+from edgevsr.files import CHECKPOINT, write_bytes, write_json
 from edgevsr.graph.ir import Graph
 from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.graph.streaming import is_recurrent
@@ -38,7 +38,7 @@ from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.runtime.model import SrModel
 from edgevsr.training.config import TrainConfig
-from edgevsr.training.resuming import CHECKPOINT, CONFIG
+from edgevsr.training.resuming import CONFIG
 from edgevsr.zoo import calibration_frames, sample_clip
 
 ZOO = Path(__file__).parent / "zoo"

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from edgevsr.cards import card_beside, quality_of
 from edgevsr.errors import SourceError, missing_extra, nearest
+from edgevsr.files import CHECKPOINT
 from edgevsr.graph.ir import Graph
 from edgevsr.safetensors_header import read_header
 from edgevsr.zoo import read_card, zoo_names, zoo_path
 
 Kind = Literal["trained", "collapsed", "quantized", "tflite", "onnx"]
 
-CHECKPOINT = "checkpoint.safetensors"
 METADATA_KEY = "edgevsr"
 
 _MAX_BYTES = 512 << 20  # a hundred times the largest network of the field's mobile track

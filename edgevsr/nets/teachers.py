@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from edgevsr.errors import EdgeVsrError, SourceError, SpecError, missing_extra, nearest
-from edgevsr.files import sha256_of
+from edgevsr.files import CHECKPOINT, sha256_of
 from edgevsr.nets.checkpoint import load_net
 from edgevsr.nets.features import FeatureTap, find_features
 from edgevsr.nets.ops import Net, RecurrentNet
@@ -26,7 +26,6 @@ from edgevsr.nets.references.running import stream
 from edgevsr.nets.references.trainable import ReferenceNet
 from edgevsr.spec import Colour
 
-CHECKPOINT = "checkpoint.safetensors"
 _TILE = 192
 _TILE_OVERLAP = 16
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgevsr.data.pairs import Pairs, find_media, load_pairs
 from edgevsr.errors import DataError, SpecError
-from edgevsr.files import write_json
+from edgevsr.files import CHECKPOINT, write_json
 from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.nets.checkpoint import load_checkpoint, load_net, load_weights, save_checkpoint
 from edgevsr.nets.ops import Net
@@ -28,7 +28,7 @@ from edgevsr.training.lessons import Lessons, load_lessons
 from edgevsr.training.log import Row, TrainLog
 from edgevsr.training.plan import held_out, learning_rate, parameter_groups
 from edgevsr.training.qat import Int8Net, calibration_frames, prepare
-from edgevsr.training.resuming import CHECKPOINT, CONFIG, check_same, last_row
+from edgevsr.training.resuming import CONFIG, check_same, last_row
 from edgevsr.training.sampler import ClipSampler, PatchSampler
 from edgevsr.training.validation import assigned, validate
 

@@ -7,11 +7,11 @@ import math
 from pathlib import Path
 
 from edgevsr.errors import SpecError
+from edgevsr.files import CHECKPOINT
 from edgevsr.nets.checkpoint import load_checkpoint
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.log import Row, TrainLog
 
-CHECKPOINT = "checkpoint.safetensors"
 CONFIG = "run.json"
 
 
