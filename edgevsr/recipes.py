@@ -19,10 +19,11 @@ from typing import Any
 
 from edgevsr.cli import guarded
 from edgevsr.errors import DataError, SourceError, nearest
+from edgevsr.files import CHECKPOINT
 
 FOLDER = Path(__file__).parent / "zoo" / "recipes"
 #: What a stage says beside its run and data, as `edgevsr train` takes it.
-_OPTIONS: Mapping[str, type | tuple[type, ...]] = {
+_OPTIONS: Mapping[str, type] = {
     "net": str, "scale": int, "activation": str, "steps": int, "batch": int, "patch": int,
     "frames": int, "window": int, "lr": float, "degradation": str, "form": str, "loss": str,
     "teacher": str, "weights": str, "teacher_weight": float, "feature_weight": float, "qat": bool,
@@ -83,7 +84,7 @@ def _stage(where: str, values: Mapping[str, Any]) -> Stage:
 def _check(
     where: str | Path,
     values: Mapping[str, Any],
-    types: Mapping[str, type | tuple[type, ...]],
+    types: Mapping[str, type],
     needed: Sequence[str],
 ) -> None:
     for key in needed:
@@ -95,7 +96,7 @@ def _check(
         wanted = types[key]
         fits = isinstance(value, int | float) if wanted is float else isinstance(value, wanted)
         if not fits or (wanted is not bool and isinstance(value, bool)):
-            raise SourceError(f"{where}: {key} = {value!r} is not {wanted}")
+            raise SourceError(f"{where}: {key} = {value!r} is no {wanted.__name__}")
 
 
 def follow(stages: Sequence[Stage], data: Path, runs: Path, threads: int | None = None) -> Path:
@@ -107,15 +108,12 @@ def follow(stages: Sequence[Stage], data: Path, runs: Path, threads: int | None 
         DataError: a pattern matches nothing below `data`.
         SpecError: a run of the same name had other settings.
     """
-    from edgevsr.training.resuming import CHECKPOINT
     from edgevsr.verbs.train import train
 
     init: Path | None = None
     for stage in stages:
         run = runs / stage.run
-        found = [str(path) for pattern in stage.data for path in sorted(data.glob(pattern))]
-        if len(found) < len(stage.data):
-            raise DataError(f"{data}: holds nothing like {', '.join(stage.data)}")
+        found = [path for pattern in stage.data for path in _found(data, pattern)]
         options = dict(stage.options)
         if "weights" in options:
             options["weights"] = data / options["weights"]
@@ -127,6 +125,13 @@ def follow(stages: Sequence[Stage], data: Path, runs: Path, threads: int | None 
         init = run
     assert init is not None
     return init
+
+
+def _found(data: Path, pattern: str) -> list[str]:
+    found = [str(path) for path in sorted(data.glob(pattern))]
+    if not found:
+        raise DataError(f"{data}: holds nothing like {pattern}; give the folder that does: --data")
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

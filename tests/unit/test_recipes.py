@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgevsr.errors import SourceError
-from edgevsr.recipes import Stage, read_recipe, recipe_names
+from edgevsr.errors import DataError, SourceError
+from edgevsr.recipes import Stage, follow, read_recipe, recipe_names
 from edgevsr.training.config import TrainConfig
 from edgevsr.zoo import zoo_names, zoo_path
 
@@ -75,6 +75,15 @@ def test_a_malformed_recipe_names_its_key(tmp_path: Path, content: str, message:
     path.write_text(content)
     with pytest.raises(SourceError, match=message):
         read_recipe(path)
+
+
+def test_every_pattern_must_match(tmp_path: Path) -> None:
+    (tmp_path / "stills").mkdir()
+    (tmp_path / "stills.txt").touch()
+    stage = Stage("a", ("stills*", "video/*"), {"net": "sesr-m3", "scale": 2, "steps": 3})
+    with pytest.raises(DataError, match="nothing like video"):
+        follow([stage], tmp_path, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
