@@ -73,12 +73,8 @@ class System:
     published_params: str | None = None
     quality: tuple[Quality, ...] = ()
     frame_rate: int = 1
+    runtime: Runtime | None = None
     aliases: tuple[str, ...] = field(default=())
-
-    @property
-    def runtime(self) -> Runtime | None:
-        """The published time for a frame, None where none is known."""
-        return _RUNTIMES.get(self.name)
 
 
 _MMAGIC = "mmagic model zoo"
@@ -95,14 +91,6 @@ def _mmagic(
 ) -> Quality:
     return Quality(set_, way, channel, psnr_db, ssim, _MMAGIC)
 
-
-_RUNTIMES = {
-    "rrn": Runtime(45, "RRN (arXiv 2008.05765), by a summary of it"),
-    "basicvsr-pp": Runtime(
-        77,
-        "BasicVSR++ (arXiv 2104.13371), by KAIST-VICLab/FMA-Net#9; a V100, open-mmlab/mmagic#840",
-    ),
-}
 
 _SHUFFLE = "pixel shuffle"
 _NONE = "none"
@@ -186,6 +174,7 @@ _SYSTEMS = (
         (), "3.4 M",
         (Quality("Vid4", "BD", "Y", 27.696, 0.8488, _LOGS),
          Quality("UDM10", "BD", "Y", 38.967, 0.9644, _LOGS)),
+        runtime=Runtime(45, "RRN (arXiv 2008.05765), by a summary of it"),
     ),
     System(
         "basicvsr", "BasicVSR", "CVPR 2021", "basicvsr:BasicVsr", {}, "clip", 6_291_311,
@@ -220,6 +209,9 @@ _SYSTEMS = (
                    "concatenation", _SHUFFLE),
         (_SAMPLE, _DEFORM), "7.3 M",
         (_mmagic("REDS4", "BI", "RGB", 32.3855, 0.9069), _mmagic("Vid4", "BI", "Y", 27.79)),
+        runtime=Runtime(
+            77, "BasicVSR++ (arXiv 2104.13371), by KAIST-VICLab/FMA-Net#9; on a V100"
+        ),
         aliases=("basicvsr++",),
     ),
     System(
