@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgevsr.errors import SpecError, missing_extra, nearest
+from edgevsr.progress import progress
 
 if TYPE_CHECKING:
+    from edgevsr.nets.references.catalogue import System
+    from edgevsr.nets.references.counting import Work
     from edgevsr.profiling.devices import Device
 
 ListKind = Literal["nets", "zoo", "devices", "targets", "references"]
@@ -126,40 +129,46 @@ def _targets() -> list[dict[str, Any]]:
 def _references(device_name: str) -> list[dict[str, Any]]:
     """Return the literature's systems, and after them the shipped ×4 networks to compare with."""
     from edgevsr.profiling.devices import load_device
-    from edgevsr.profiling.yardstick import LR_SIZE, TRUNK, peak_macs_per_s, trunk_utilisation
+    from edgevsr.profiling.yardstick import LR_SIZE
 
     device = load_device(device_name)
-    utilisation = trunk_utilisation(device)
     try:
         from edgevsr.nets.references.catalogue import SYSTEMS
         from edgevsr.nets.references.counting import count_reference
     except ModuleNotFoundError as error:
         raise missing_extra("torch", "train", "counting references") from error
     entries = []
-    for system in SYSTEMS.values():
-        work = count_reference(system, LR_SIZE)
-        entries.append(
-            {
-                "name": system.name,
-                "title": system.title,
-                "venue": system.venue,
-                "kind": "reference",
-                "sees": system.sees,
-                "params": work.params,
-                "params_published": system.published_params,
-                "gmac": work.macs / 1e9,
-                "device": device.name,
-                "fps_at_peak": peak_macs_per_s(device) / work.macs,
-                "utilisation": utilisation,
-                "utilisation_of": TRUNK,
-                "fps": peak_macs_per_s(device) * utilisation / work.macs,
-                "components": asdict(system.components),
-                "beyond_npus": list(system.beyond_npus),
-                "published": [score.to_json() for score in system.quality],
-                "published_runtime": system.runtime and system.runtime.to_json(),
-            }
-        )
+    with progress("counting", len(SYSTEMS)) as bar:
+        for system in SYSTEMS.values():
+            entries.append(_reference(system, count_reference(system, LR_SIZE), device))
+            bar.advance(1, system.name)
     return entries + _beside(device)
+
+
+def _reference(system: System, work: Work, device: Device) -> dict[str, Any]:
+    from edgevsr.profiling.yardstick import TRUNK, peak_macs_per_s, trunk_utilisation
+
+    utilisation = trunk_utilisation(device)
+    fps_at_peak = peak_macs_per_s(device) / work.macs
+    return {
+        "name": system.name,
+        "title": system.title,
+        "venue": system.venue,
+        "kind": "reference",
+        "sees": system.sees,
+        "params": work.params,
+        "params_published": system.published_params,
+        "gmac": work.macs / 1e9,
+        "device": device.name,
+        "fps_at_peak": fps_at_peak,
+        "utilisation": utilisation,
+        "utilisation_of": TRUNK,
+        "fps": fps_at_peak * utilisation,
+        "components": asdict(system.components),
+        "beyond_npus": list(system.beyond_npus),
+        "published": [score.to_json() for score in system.quality],
+        "published_runtime": system.runtime and system.runtime.to_json(),
+    }
 
 
 def _beside(device: Device) -> list[dict[str, Any]]:
