@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,16 @@ SOFTWARE_GPU = (
 INT8, FLOAT = "sesr-m5 ×2 int8", "sesr-m5 ×2 float"
 
 
-def opened(browser: Browser, address: str, **context: Any) -> Page:
-    """The page once its first network is open, in a context that `context` describes."""
+def opened(
+    browser: Browser, address: str, watch: Callable[[Page], None] | None = None, **context: Any
+) -> Page:
+    """The page once its first network is open, in a context that `context` describes.
+
+    `watch` is given the page before it asks for anything.
+    """
     page = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context}).new_page()
+    if watch is not None:
+        watch(page)
     page.set_default_timeout(WAIT_MS)
     page.goto(address)
     page.wait_for_function("() => globalThis.edgevsrDemo")

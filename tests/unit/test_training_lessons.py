@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,10 @@ from edgevsr.data.colour import rgb_to_y
 from edgevsr.data.degrade import degrade
 from edgevsr.data.images import read_rgb
 from edgevsr.data.pairs import Pairs, find_media, load_pairs
-from edgevsr.errors import DataError, SourceError, SpecError
+from edgevsr.errors import DataError, SpecError
 from edgevsr.nets.checkpoint import save_net
-from edgevsr.nets.features import find_features
-from edgevsr.nets.references.basicvsr import BasicVsr
-from edgevsr.nets.references.running import Pieces, stream
-from edgevsr.nets.references.single import Srcnn
-from edgevsr.nets.references.zoomingslowmo import ZoomingSlowMo
 from edgevsr.nets.registry import build, net_spec
 from edgevsr.nets.teachers import (
-    ReferenceTeacher,
-    SpandrelTeacher,
     Teacher,
     TeacherId,
     open_teacher,
@@ -248,45 +240,6 @@ def test_weights_that_make_no_sense_are_refused(changes: dict[str, Any], words: 
         replace(config_for(Path("x"), Counting()), **changes)
 
 
-def test_features_keep_step_with_frames_when_a_clip_is_cut() -> None:
-    """BasicVSR over pieces that overlap: each frame's features rebuild that frame's SR."""
-    torch.manual_seed(0)
-    net = BasicVsr(channels=8, blocks=1).eval()
-    clip = torch.rand(7, 3, 8, 8)
-    tap = find_features(net, lambda: net(clip[None, :2]), (8, 8))
-    assert tap is not None
-    assert tap.layer is net.tail.upconv1
-    made = []
-    with torch.no_grad(), tap.open() as features:
-        for sr in stream(net, clip, Pieces(4, 1), beside=features):
-            made.append((sr, features.popleft()))
-        assert not features
-        for frame, (sr, own) in zip(clip, made, strict=True):
-            base = nn.functional.interpolate(
-                frame[None], scale_factor=4, mode="bilinear", align_corners=False
-            )
-            assert torch.allclose(net.tail.reconstruct(own[None]) + base, sr, atol=1e-5)
-
-
-def test_a_doubled_frame_rate_teaches_the_frames_there_are() -> None:
-    torch.manual_seed(0)
-    net = ZoomingSlowMo(channels=8, front=1, back=1)
-    teacher = ReferenceTeacher(TeacherId("zooming-slowmo", "0", 4, "rgb", 2), net)
-    tap = teacher.find_tap()
-    clip = torch.rand(3, 3, 10, 12)
-    found = list(teacher.teach(clip, tap))
-    with torch.no_grad():
-        whole = net(clip[None])[0, ::2]
-    assert torch.allclose(torch.stack([sr for sr, _ in found]), whole, atol=1e-5)
-    assert [tuple(features.shape) for _, features in found] == [(8, 10, 12)] * 3
-
-
-def test_a_net_that_works_at_hr_size_has_no_features_to_teach() -> None:
-    teacher = ReferenceTeacher(TeacherId("srcnn", "0", 4, "rgb"), Srcnn())
-    with pytest.raises(SpecError, match="leave --feature-weight out"):
-        teacher.find_tap()
-
-
 def taught_loss(folder: Path, net_name: str, pairs: Pairs, **weights: float) -> TaughtLoss:
     config = config_for(folder, Counting(), spec=spec_of(net_name), **weights)
     rng = np.random.default_rng(0)
@@ -327,65 +280,3 @@ def test_the_output_alone_adds_no_weights(folder: Path, tmp_path: Path) -> None:
     assert not list(loss.parameters())
     sr, hr = torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4)
     assert float(loss(sr, hr, sr)) == 0.0
-
-
-def test_tiles_of_a_foreign_teacher_make_the_whole_frame() -> None:
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 12, 9, padding=4), nn.PixelShuffle(2))
-    descriptor = SimpleNamespace(model=net)
-
-    class Called(SimpleNamespace):
-        def __call__(self, image: Tensor) -> Tensor:
-            with torch.inference_mode():
-                return net(image)
-
-    teacher = SpandrelTeacher(TeacherId("x", "0", 2, "rgb"), Called(model=descriptor.model))
-    clip = torch.rand(2, 3, 200, 230)
-    made = torch.stack([sr for (sr,) in teacher.teach(clip)])
-    with torch.no_grad():
-        assert torch.allclose(made, net(clip), atol=1e-5)
-    with pytest.raises(SpecError, match="output alone"):
-        teacher.find_tap()
-
-
-def test_a_network_that_spandrel_reads_teaches(tmp_path: Path) -> None:
-    """A Compact network by the names of its weights, from a pickle of tensors alone."""
-    try:
-        import spandrel
-    except ImportError:
-        pytest.skip("crosscheck: spandrel is not installed; pip install 'edgevsr[teachers]'")
-    torch.manual_seed(0)
-    layers: list[nn.Module] = [nn.Conv2d(3, 8, 3, 1, 1), nn.PReLU(8)]
-    for _ in range(2):
-        layers += [nn.Conv2d(8, 8, 3, 1, 1), nn.PReLU(8)]
-    body = nn.ModuleList([*layers, nn.Conv2d(8, 48, 3, 1, 1)])
-    path = tmp_path / "compact.pth"
-    torch.save({"params": {f"body.{k}": v for k, v in body.state_dict().items()}}, path)
-    teacher = open_teacher(str(path))
-    assert isinstance(teacher, SpandrelTeacher)
-    assert (teacher.identity.scale, teacher.identity.colour) == (4, "rgb")
-    direct = spandrel.ModelLoader("cpu").load_from_file(path)
-    frame = torch.rand(1, 3, 20, 24)
-    ((sr,),) = teacher.teach(frame)
-    assert torch.allclose(sr, direct(frame)[0], atol=1e-6)
-
-
-def test_sources_that_cannot_teach_are_refused_in_one_line(
-    checkpoints: dict[str, Path], tmp_path: Path
-) -> None:
-    with pytest.raises(SpecError, match="give its published checkpoint with --weights"):
-        open_teacher("basicvsr")
-    with pytest.raises(SpecError, match="is no reference"):
-        open_teacher(str(checkpoints["y"]), tmp_path / "x.pth")
-    with pytest.raises(SourceError, match=r"did you mean 'basicvsr'\?"):
-        open_teacher("basicvs")
-    with pytest.raises(SourceError, match="no such checkpoint"):
-        open_teacher("basicvsr", tmp_path / "none.pth")
-    cut = tmp_path / "cut.safetensors"
-    cut.write_bytes(checkpoints["y"].read_bytes()[:200])
-    with pytest.raises(SourceError, match="not a readable safetensors"):
-        open_teacher(str(cut))
-    trap = tmp_path / "trap.pth"
-    torch.save({"params": {"a": Path("x")}}, trap)
-    with pytest.raises(SourceError, match="is not unpickled"):
-        open_teacher(str(trap))

@@ -60,13 +60,12 @@ def served(folder: Path, demo_page: Path) -> Iterator[DemoResult]:
 def page(browser: Browser, served: DemoResult) -> Iterator[Page]:
     """One page for the module; it may ask its own server only, and nothing in it may throw."""
     wrong: list[str] = []
-    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: _foreign(request.url, served.address, wrong))
-    page.close()
-    page = opened(browser, served.address)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: _foreign(request.url, served.address, wrong))
+
+    def watch(page: Page) -> None:
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: _foreign(request.url, served.address, wrong))
+
+    page = opened(browser, served.address, watch)
     yield page
     page.context.close()
     assert wrong == []
