@@ -4,7 +4,8 @@
 
 trains the stages of each recipe in turn, each from the one before it. A stage that is done is left
 alone and one that was interrupted goes on where it stopped, so the same command is given until all
-is done. `python -m edgevsr.shipping RUN` then makes the files of the last run.
+is done. `python -m edgevsr.shipping RUN` then makes the files of the last run. Where a recipe says
+what its network is calibrated on, those LR frames lie beside the runs, for `--calib`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +43,30 @@ class Stage:
     options: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """LR frames to calibrate on: the first of each clip, into a folder beside the runs."""
+
+    folder: str
+    clips: tuple[str, ...]
+    frames: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The runs in order, and what the last one is calibrated on where that is not shipped."""
+
+    stages: tuple[Stage, ...]
+    calibration: Calibration | None = None
+
+
 def recipe_names() -> list[str]:
     """Return the names of the recipes that are shipped."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def read_recipe(name: str | Path) -> tuple[Stage, ...]:
-    """Return the stages of a shipped recipe, or of a file.
+def read_recipe(name: str | Path) -> Recipe:
+    """Return a shipped recipe, or that of a file.
 
     Raises:
         SourceError: there is none of this name, or it is malformed; its key is named.
@@ -63,22 +82,46 @@ def read_recipe(name: str | Path) -> tuple[Stage, ...]:
         ) from None
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: not readable TOML ({error})") from error
-    stages = content.pop("stages", None)
+    stages, calibration = content.pop("stages", None), content.pop("calibration", None)
     if not isinstance(stages, list) or not stages or not all(isinstance(s, dict) for s in stages):
         raise SourceError(f"{path}: has no [[stages]]; expected one for each run")
     _check(path, content, {key: _OPTIONS[key] for key in _SHARED}, ("net", "scale"))
-    return tuple(_stage(f"{path}: stage {i}", {**content, **s}) for i, s in enumerate(stages, 1))
+    return Recipe(
+        tuple(_stage(f"{path}: stage {i}", {**content, **s}) for i, s in enumerate(stages, 1)),
+        None if calibration is None else _calibration(f"{path}: calibration", calibration),
+    )
 
 
 def _stage(where: str, values: Mapping[str, Any]) -> Stage:
     _check(where, values, {"run": str, "data": list, **_OPTIONS}, ("run", "data", "steps"))
-    run, data = values["run"], values["data"]
-    if Path(run).name != run or run in ("", ".", ".."):
-        raise SourceError(f"{where}: run = {run!r} is not a folder's plain name")
-    if not data or not all(isinstance(each, str) for each in data):
-        raise SourceError(f"{where}: data = {data!r}; expected a list of patterns")
     options = {key: value for key, value in values.items() if key in _OPTIONS}
-    return Stage(run, tuple(data), options)
+    return Stage(_plain(where, values, "run"), _patterns(where, values, "data"), options)
+
+
+def _calibration(where: str, values: object) -> Calibration:
+    if not isinstance(values, dict):
+        raise SourceError(f"{where} = {values!r}; expected a table [calibration]")
+    needed = {"folder": str, "clips": list, "frames": int}
+    _check(where, values, needed, tuple(needed))
+    if values["frames"] < 1:
+        raise SourceError(f"{where}: frames = {values['frames']}; expected 1 or more")
+    return Calibration(
+        _plain(where, values, "folder"), _patterns(where, values, "clips"), values["frames"]
+    )
+
+
+def _plain(where: str, values: Mapping[str, Any], key: str) -> str:
+    name = str(values[key])
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise SourceError(f"{where}: {key} = {name!r} is not a folder's plain name")
+    return name
+
+
+def _patterns(where: str, values: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    given = values[key]
+    if not given or not all(isinstance(each, str) for each in given):
+        raise SourceError(f"{where}: {key} = {given!r}; expected a list of patterns")
+    return tuple(given)
 
 
 def _check(
@@ -99,10 +142,10 @@ def _check(
             raise SourceError(f"{where}: {key} = {value!r} is no {wanted.__name__}")
 
 
-def follow(stages: Sequence[Stage], data: Path, runs: Path, threads: int | None = None) -> Path:
+def follow(recipe: Recipe, data: Path, runs: Path, threads: int | None = None) -> Path:
     """Train the stages that are not done yet, the data below `data`, in folders below `runs`.
 
-    Returns the last one's folder.
+    The LR frames to calibrate on are written there too. Returns the last run's folder.
 
     Raises:
         DataError: a pattern matches nothing below `data`.
@@ -111,7 +154,7 @@ def follow(stages: Sequence[Stage], data: Path, runs: Path, threads: int | None 
     from edgevsr.verbs.train import train
 
     init: Path | None = None
-    for stage in stages:
+    for stage in recipe.stages:
         run = runs / stage.run
         found = [path for pattern in stage.data for path in _found(data, pattern)]
         options = dict(stage.options)
@@ -124,7 +167,23 @@ def follow(stages: Sequence[Stage], data: Path, runs: Path, threads: int | None 
         )  # fmt: skip
         init = run
     assert init is not None
+    if recipe.calibration is not None:
+        scale = recipe.stages[-1].options["scale"]
+        _write_calibration(recipe.calibration, scale, data, runs / recipe.calibration.folder)
     return init
+
+
+def _write_calibration(calibration: Calibration, scale: int, data: Path, folder: Path) -> None:
+    from PIL import Image
+
+    from edgevsr.evaluation import read_pictures
+
+    for clip in (Path(path) for pattern in calibration.clips for path in _found(data, pattern)):
+        for number, picture in enumerate(islice(read_pictures(clip, scale), calibration.frames)):
+            target = folder / clip.stem / f"{number:04}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.lr).save(target)
+    print(f"{folder}: LR frames to calibrate on; give them to shipping --calib", file=sys.stderr)
 
 
 def _found(data: Path, pattern: str) -> list[str]:
@@ -145,8 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def act() -> int:
         recipes = [read_recipe(name) for name in given.names]
-        for stages in recipes:
-            print(follow(stages, given.data, given.runs, given.threads))
+        for recipe in recipes:
+            print(follow(recipe, given.data, given.runs, given.threads))
         return 0
 
     return guarded(act)

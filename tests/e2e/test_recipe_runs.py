@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from edgevsr.data.degrade import degrade
 from edgevsr.nets.checkpoint import load_checkpoint
 from edgevsr.runtime.probe import picture_frame
 
@@ -34,6 +35,11 @@ steps = {steps}
 batch = 2
 patch = 12
 every = 20
+
+[calibration]
+folder = "frames"
+clips = ["stills"]
+frames = 2
 """
 
 
@@ -76,5 +82,9 @@ def test_an_interrupted_recipe_goes_on(tmp_path: Path) -> None:
     assert done.stdout == f"{second.parent}\n"
     assert step_of(second.parent) == steps
     assert (tmp_path / "runs/first/log.csv").read_bytes() == first
+    frames = sorted((tmp_path / "runs/frames/stills").iterdir())
+    assert [frame.name for frame in frames] == ["0000.png", "0001.png"]
+    expected = degrade(picture_frame((64, 56), 3, seed=1), 2)
+    assert np.array_equal(np.asarray(Image.open(frames[1])), expected)
     wide = load_checkpoint(tmp_path / "runs/first/checkpoint.safetensors")[0]
     assert any(np.any(value.numpy()) for value in wide.values())

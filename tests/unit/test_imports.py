@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "road": {"cli", "picture", "data", "zoo"},
     "picture": set(),
     "page_server": set(),
-    "recipes": {"cli", "verbs"},
+    "recipes": {"cli", "verbs", "evaluation"},
     "shipping": {"cli"} | ANY_ROOM,
     "verbs": ANY_ROOM,
     "sources": {"collapsing", "zoo", "graph", "safetensors_header"},

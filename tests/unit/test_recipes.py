@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgevsr.errors import DataError, SourceError
-from edgevsr.recipes import Stage, follow, read_recipe, recipe_names
+from edgevsr.recipes import Recipe, Stage, follow, read_recipe, recipe_names
 from edgevsr.training.config import TrainConfig
 from edgevsr.zoo import zoo_names, zoo_path
 
@@ -20,7 +20,7 @@ NARROW = [name for name in zoo_names() if zoo_path(name).suffix == ".onnx" and "
 def test_a_shipped_network_was_trained_by_its_recipe(name: str) -> None:
     card = json.loads(zoo_path(name).with_suffix(".json").read_text())
     commands = card["training"]["command"].split(" && ")
-    stages = read_recipe(name)
+    stages = read_recipe(name).stages
     assert len(stages) == len(commands)
     assert sum(stage.options["steps"] for stage in stages) == card["training"]["steps"]
     for stage, command in zip(stages, commands, strict=True):
@@ -35,6 +35,14 @@ def test_a_shipped_network_was_trained_by_its_recipe(name: str) -> None:
             assert said(given.get(f"--{option}", default)) == expected, (stage.run, option)
 
 
+@pytest.mark.parametrize("name", [name for name in NARROW if name.startswith("rsesr")])
+def test_a_recipe_says_what_its_network_was_calibrated_on(name: str) -> None:
+    card = json.loads(zoo_path(f"{name}-w8a8").with_suffix(".json").read_text())
+    calibration = read_recipe(name).calibration
+    assert calibration is not None
+    assert calibration.folder == card["calibration"]
+
+
 def test_the_names_are_listed() -> None:
     assert set(NARROW) <= set(recipe_names())
 
@@ -46,13 +54,14 @@ def test_shared_keys_reach_every_stage_and_a_stage_may_differ(tmp_path: Path) ->
         '[[stages]]\nrun = "a"\nscale = 2\ndata = ["stills"]\nsteps = 3\nlr = 1\n'
         '[[stages]]\nrun = "b"\ndata = ["stills", "video/*"]\nsteps = 4\n'
     )
-    assert read_recipe(path) == (
+    assert read_recipe(path).stages == (
         Stage("a", ("stills",), {"net": "sesr-m3", "scale": 2, "steps": 3, "lr": 1}),
         Stage("b", ("stills", "video/*"), {"net": "sesr-m3", "scale": 4, "steps": 4}),
     )
 
 
 STAGE = '[[stages]]\nrun = "a"\ndata = ["stills"]\nsteps = 3\n'
+CALIBRATION = '[calibration]\nfolder = "frames"\nclips = ["video/*"]\n'
 
 
 @pytest.mark.parametrize(
@@ -68,6 +77,9 @@ STAGE = '[[stages]]\nrun = "a"\ndata = ["stills"]\nsteps = 3\n'
         ('net = "sesr-m3"\nscale = 2\n' + STAGE + "seed = true\n", "seed = True"),
         ('net = "sesr-m3"\nscale = 2\n' + STAGE.replace('"a"', '"../a"'), "plain name"),
         ('net = "sesr-m3"\nscale = 2\n' + STAGE.replace('["stills"]', "[]"), "list of patterns"),
+        ('net = "sesr-m3"\nscale = 2\ncalibration = 3\n' + STAGE, "expected a table"),
+        ('net = "sesr-m3"\nscale = 2\n' + STAGE + CALIBRATION + "frames = 0\n", "1 or more"),
+        ('net = "sesr-m3"\nscale = 2\n' + STAGE + CALIBRATION, "has no frames"),
     ],
 )
 def test_a_malformed_recipe_names_its_key(tmp_path: Path, content: str, message: str) -> None:
@@ -82,7 +94,7 @@ def test_every_pattern_must_match(tmp_path: Path) -> None:
     (tmp_path / "stills.txt").touch()
     stage = Stage("a", ("stills*", "video/*"), {"net": "sesr-m3", "scale": 2, "steps": 3})
     with pytest.raises(DataError, match="nothing like video"):
-        follow([stage], tmp_path, tmp_path / "runs")
+        follow(Recipe((stage,)), tmp_path, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
