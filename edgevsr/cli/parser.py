@@ -141,6 +141,11 @@ def _export(verbs: Verbs[Any]) -> None:
     )
     parser.add_argument("--calib", type=Path, metavar="PATH", help="LR frames for --int8")
     parser.add_argument("--io", choices=("int8", "uint8", "float"), help="type of the frames")
+    parser.add_argument(
+        "--weights",
+        choices=("float32", "float16"),
+        help="how a float file keeps them",
+    )
     add_size(parser)
     add_output(parser, "FILE", "default: NAME-TARGET.EXT")
 

@@ -19,6 +19,7 @@ from edgevsr.errors import ExportError, OutputError
 from edgevsr.exporters.targets import Target, lower
 from edgevsr.exporters.tflite import IMAGE_ROLES, tflite_bytes
 from edgevsr.files import atomic_path, check_output
+from edgevsr.graph.half import HALF, has_half_weights
 from edgevsr.graph.ir import Graph
 from edgevsr.spec import IoSpec
 
@@ -163,6 +164,7 @@ def make_card(
         "colour": graph.meta.get("colour"),
         "activation": graph.meta.get("activation"),
         "precision": "int8" if graph.quantized else "float",
+        "weights": "int8" if graph.quantized else HALF if has_half_weights(graph) else "float32",
         "recurrent": any(role.startswith("state_") for role in graph.roles.values()),
         "target": target.name,
         "format": target.format,

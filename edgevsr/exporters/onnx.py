@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgevsr import __version__
 from edgevsr.errors import ExportError
+from edgevsr.graph.half import HALF, has_half_weights
 from edgevsr.graph.ir import Array, Graph, Node
 from edgevsr.graph.roles import METADATA_KEY, metadata_text
 
@@ -69,6 +70,7 @@ class _Writer:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.half = has_half_weights(graph)
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self._initialized: set[str] = set()
@@ -103,6 +105,14 @@ class _Writer:
             self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
+    def weight(self, name: str, values: Array) -> str:
+        """Emit float values that a layer learned, kept as the graph keeps weights."""
+        if not self.half:
+            return self.constant(name, values)
+        kept = self.constant(f"{name}/{HALF}", values.astype(np.float16))
+        self.emit("Cast", f"{name}/cast", [kept], name, to=TensorProto.FLOAT)
+        return name
+
     def dequantized(self, name: str, codes: Array, scale: Array, axis: int = 0) -> str:
         """Emit int8 or int32 codes and the DequantizeLinear that reads them."""
         per_axis = scale.size > 1
@@ -121,8 +131,8 @@ class _Writer:
         """Emit the weights in ONNX's layout, and the bias where there is one."""
         names = (f"{node.name}/weight", f"{node.name}/bias")
         if node.weight_scale is None:
-            bias = [] if node.bias is None else [self.constant(names[1], node.bias)]
-            return [self.constant(names[0], weight), *bias]
+            bias = [] if node.bias is None else [self.weight(names[1], node.bias)]
+            return [self.weight(names[0], weight), *bias]
         read = [self.dequantized(names[0], weight, node.weight_scale, axis)]
         if node.bias is not None:
             input_scale = np.float32(self.graph.qparams[node.inputs[0]].scale)
@@ -194,7 +204,7 @@ def _prelu(writer: _Writer, node: Node, inputs: list[str], output: str) -> None:
     assert node.weight is not None
     slopes, name = node.weight.reshape(-1, 1, 1), f"{node.name}/slope"
     if node.weight_scale is None:
-        read = writer.constant(name, slopes)
+        read = writer.weight(name, slopes)
     else:
         read = writer.dequantized(name, slopes, node.weight_scale)
     writer.emit("PRelu", node.name, [*inputs, read], output)

@@ -16,6 +16,7 @@ from edgevsr import __version__
 from edgevsr.errors import ExportError, nearest
 from edgevsr.exporters.flatbuffer import TfliteFile
 from edgevsr.exporters.tflite_ops import emit_node
+from edgevsr.graph.half import HALF, has_half_weights
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.normalise import drop_idle_clips
 from edgevsr.graph.roles import METADATA_KEY, metadata_text
@@ -100,6 +101,7 @@ class TfliteWriter:
         self.graph, self.size, self.io = graph, size, io
         self.file = TfliteFile(f"edgevsr {__version__}")
         self.dtype = np.int8 if graph.quantized else np.float32
+        self.half = has_half_weights(graph)
         self.indices: dict[str, int] = {}
 
     def activation(self, tensor: str) -> int:
@@ -119,6 +121,15 @@ class TfliteWriter:
     def constant(self, name: str, values: Array, scale: Any = None, axis: int = 0) -> int:
         """Add a constant; a scale makes it symmetric quantized."""
         return self.file.tensor(name, values.shape, values.dtype, values, scale, 0, axis)
+
+    def weight(self, name: str, values: Array, scale: Any = None, axis: int = 0) -> int:
+        """Add a constant that a layer learned; a float one is kept as the graph keeps weights."""
+        if not self.half or scale is not None:
+            return self.constant(name, values, scale, axis)
+        read = self.file.tensor(name, values.shape, np.float32)
+        kept = self.constant(f"{name}/{HALF}", values.astype(np.float16))
+        self.file.operator("DEQUANTIZE", 3, [kept], read)
+        return read
 
     def input_tensor(self, tensor: str) -> int:
         """Add an input of the file, converted to int8 where it has another type."""

@@ -68,8 +68,8 @@ def _weight_and_bias(
     if node.weight_scale is None:
         bias = np.zeros(channels, np.float32) if node.bias is None else node.bias
         return (
-            writer.constant(f"{node.name}/weight", weight),
-            writer.constant(f"{node.name}/bias", bias.astype(np.float32)),
+            writer.weight(f"{node.name}/weight", weight),
+            writer.weight(f"{node.name}/bias", bias.astype(np.float32)),
         )
     scale = np.broadcast_to(node.weight_scale, (channels,)).astype(np.float32)
     bias = np.zeros(channels, np.int32) if node.bias is None else node.bias
@@ -111,7 +111,7 @@ def _transpose_conv(writer: TfliteWriter, node: Node) -> None:
     options.fusedActivationFunction = _activation(node)
     if node.bias is None:
         version = 2 if writer.graph.quantized else 1
-        kernel = writer.constant(f"{node.name}/weight", weight, node.weight_scale)
+        kernel = writer.weight(f"{node.name}/weight", weight, node.weight_scale)
         inputs = [output_shape, kernel, *_sources(writer, node)]
     else:
         version = 3
@@ -138,7 +138,7 @@ def _leaky_relu(writer: TfliteWriter, node: Node) -> None:
 def _prelu(writer: TfliteWriter, node: Node) -> None:
     assert node.weight is not None
     slopes = node.weight.reshape(1, 1, -1)
-    alpha = writer.constant(f"{node.name}/slope", slopes, node.weight_scale)
+    alpha = writer.weight(f"{node.name}/slope", slopes, node.weight_scale)
     inputs = [*_sources(writer, node), alpha]
     writer.file.operator("PRELU", 1, inputs, writer.activation(node.output))
 

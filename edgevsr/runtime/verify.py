@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevsr.errors import SourceError
+from edgevsr.graph.half import half_weights, has_half_weights
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import Tensors, inputs_by_role, is_recurrent, stream
 from edgevsr.runtime.compare import (
@@ -93,7 +94,8 @@ def verify_file(
 ) -> Verification:
     """Run a .tflite or .onnx file on noise and on picture-like frames and compare.
 
-    A float file must agree with a float source within 0.01/255. An int8 file must equal the
+    A float file must agree with a float source, its weights rounded to float16 where the file keeps
+    them so, within 0.01/255. An int8 file must equal the
     integer reference (of its source when that is int8, else of itself) with LiteRT's reference
     kernels, stay within 1 LSB a layer in its own runtime, reach 50 dB against the reference end to
     end, and 45 dB against a float source. A recurrent file must do so as a stream of 100 frames
@@ -111,6 +113,8 @@ def verify_file(
         clips.append(_clip("own size", model.graph, own))
     if model.graph.quantized:
         return _verify_int8(model, path, source, clips)
+    if has_half_weights(model.graph):
+        source = half_weights(source)
     return _verify_float(model, source, clips)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgevsr.errors import ExportError
 from edgevsr.exporters.card import Artifact, check_suffix, write_artifact
 from edgevsr.exporters.targets import load_target
+from edgevsr.graph.half import HALF, full_weights, half_weights
 from edgevsr.graph.ir import Graph
 from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.sources import Stage, open_source
 from edgevsr.spec import DEFAULT_SIZE, as_size
+
+Weights = Literal["float32", "float16"]
+WEIGHTS: tuple[Weights, ...] = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def export(
     int8: bool = False,
     calib: str | Path | None = None,
     io: str | None = None,
+    weights: Weights | None = None,
     size: tuple[int, int] | str | None = None,
     output: str | Path | None = None,
     force: bool = False,
@@ -58,6 +63,8 @@ def export(
     """Write SOURCE as a file for `target`, and a card beside it.
 
     A quantized source exports as int8; `int8` quantizes a float one on the frames of `calib`.
+    `weights` "float16" halves what a float file holds of them, and it computes in float32 all the
+    same; without it they are kept as the source keeps them.
     `size` is (width, height) of the LR frame, by default the source's own, else 640x360; `output`
     is NAME-TARGET.EXT by default.
 
@@ -69,12 +76,16 @@ def export(
     goal = load_target(target)
     if calib is not None and not int8:
         raise ExportError("--calib goes with --int8; add --int8, or leave --calib out")
+    if weights not in (None, *WEIGHTS):
+        raise ExportError(f"--weights {weights}: expected one of {', '.join(WEIGHTS)}")
     size = None if size is None else as_size(size)
     stage = open_source(source)
     path = Path(output) if output else Path(f"{stage.name}-{goal.name}.{goal.format}")
     check_suffix(path, goal)
     quantize = int8 and not stage.graph.quantized
     graph = _quantized(stage, calib) if quantize else stage.graph
+    if weights is not None:
+        graph = half_weights(graph) if weights == HALF else full_weights(graph)
     chosen = size or graph.size or DEFAULT_SIZE
     facts = _facts(stage, quantize)
     artifact = write_artifact(graph, goal, chosen, io, path, force, source=str(source), facts=facts)

@@ -55,6 +55,20 @@ def test_the_sources_own_size_is_kept_and_size_overrides_it(folder: Path) -> Non
         edgevsr.export("fixed.onnx", target="tflite", size="64by40")
 
 
+def test_float16_weights_halve_the_file_and_are_kept(folder: Path) -> None:
+    full = edgevsr.export("float.onnx", target="tflite", output="full.tflite").to_json()
+    half = edgevsr.export("float.onnx", target="tflite", weights="float16", output="h.tflite")
+    assert half.to_json()["bytes"] < 0.65 * full["bytes"]
+    assert half.to_json()["ops"]["DEQUANTIZE"] == 14
+    assert json.loads(Path("h.json").read_text())["weights"] == "float16"
+    assert edgevsr.verify("h.tflite", against="float.onnx").passed
+    again = edgevsr.export("h.tflite", target="tflite", output="again.tflite").to_json()
+    assert again["bytes"] == half.to_json()["bytes"]
+    wide = edgevsr.export("h.tflite", target="tflite", weights="float32", output="w.tflite")
+    assert wide.to_json()["ops"] == full["ops"]
+    assert json.loads(Path("w.json").read_text())["weights"] == "float32"
+
+
 @pytest.mark.parametrize(("size", "name"), [((640, 360), "a"), ((1920, 1080), "b")])
 def test_export_takes_less_than_a_second(folder: Path, size: tuple[int, int], name: str) -> None:
     edgevsr.export("int8.onnx", target="tflite", output="warm.tflite")
@@ -92,6 +106,7 @@ def test_int8_quantizes_a_float_source_on_frames(folder: Path) -> None:
         ({"target": "tflite", "int8": True}, ExportError, "--int8 on a float source needs --calib"),
         ({"target": "tflite", "calib": "."}, ExportError, "--calib goes with --int8"),
         ({"target": "tflite", "io": "uint8"}, ExportError, "this network is float"),
+        ({"target": "tflite", "weights": "int4"}, ExportError, "expected one of float32, float16"),
         ({"target": "ethos-u"}, ExportError, "int8 only"),
         ({"target": "tflite", "output": "x.onnx"}, OutputError, "writes .tflite"),
     ],
