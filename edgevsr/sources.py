@@ -204,7 +204,9 @@ def _open_tflite(path: Path, start: bytes, name: str | None) -> Stage:
 
 def _open_onnx(path: Path, name: str | None) -> Stage:
     from edgevsr.graph.from_onnx import graph_from_onnx
+    from edgevsr.graph.int16 import has_int16
 
     graph = graph_from_onnx(path)
-    kind: Kind = "quantized" if graph.quantized else "collapsed" if "net" in graph.meta else "onnx"
+    quantized = graph.quantized or has_int16(graph)
+    kind: Kind = "quantized" if quantized else "collapsed" if "net" in graph.meta else "onnx"
     return Stage(kind, name or path.stem, path, card_beside(path), lambda: graph)

@@ -126,8 +126,11 @@ def _quantize(verbs: Verbs[Any]) -> None:
     parser.add_argument("--max-drop", type=float, metavar="DB", help="gate: largest PSNR-Y drop")
     parser.add_argument("--ranges", choices=("minmax", "percentile", "mse"))
     parser.add_argument("--rounding", choices=("nearest", "together"))
+    parser.add_argument(
+        "--activations", choices=("int8", "int16"), help="int16 is for .onnx alone; default int8"
+    )
     parser.add_argument("--bias-correction", action=argparse.BooleanOptionalAction)
-    add_output(parser, "FILE", "default: NAME-w8a8.onnx")
+    add_output(parser, "FILE", "default: NAME-w8a8.onnx or -w8a16")
 
 
 def _export(verbs: Verbs[Any]) -> None:

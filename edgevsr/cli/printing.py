@@ -120,6 +120,9 @@ def _collapse(values: Values) -> RenderableType:
     )
 
 
+_FORMS = {"int8": "int8", "int16": "w8a16"}
+
+
 def _quantize(values: Values) -> RenderableType:
     drop, worst = values["psnr_drop_db"], values["worst"]
     return Group(
@@ -127,7 +130,9 @@ def _quantize(values: Values) -> RenderableType:
             {
                 "calibrated on": f"{values['calibration_frames']} frames",
                 "PSNR-Y float": drop if drop is None else f"{values['psnr_y_db_float']:.2f} dB",
-                "PSNR-Y int8": drop if drop is None else f"{values['psnr_y_db_int8']:.2f} dB",
+                f"PSNR-Y {_FORMS[values['activations']]}": drop
+                if drop is None
+                else f"{values['psnr_y_db_int8']:.2f} dB",
                 "drop": "not measured: no --data" if drop is None else f"{drop:.3f} dB",
                 "worst": f"{worst['name']}: {worst['psnr_drop_db']:.3f} dB" if worst else None,
                 **{

@@ -20,6 +20,7 @@ from edgevsr.exporters.targets import Target, lower
 from edgevsr.exporters.tflite import IMAGE_ROLES, tflite_bytes
 from edgevsr.files import atomic_path, check_output
 from edgevsr.graph.half import HALF, has_half_weights
+from edgevsr.graph.int16 import has_int16
 from edgevsr.graph.ir import Graph
 from edgevsr.spec import IoSpec
 
@@ -163,8 +164,8 @@ def make_card(
         "scale": graph.scale,
         "colour": graph.meta.get("colour"),
         "activation": graph.meta.get("activation"),
-        "precision": "int8" if graph.quantized else "float",
-        "weights": "int8" if graph.quantized else HALF if has_half_weights(graph) else "float32",
+        "precision": _precision(graph),
+        "weights": _weights(graph),
         "recurrent": any(role.startswith("state_") for role in graph.roles.values()),
         "target": target.name,
         "format": target.format,
@@ -182,6 +183,16 @@ def make_card(
         "training": facts.get("training", graph.meta.get("training")),
         "source": source,
     }
+
+
+def _precision(graph: Graph) -> str:
+    return "w8a16" if has_int16(graph) else "int8" if graph.quantized else "float"
+
+
+def _weights(graph: Graph) -> str:
+    if graph.quantized or has_int16(graph):
+        return "int8"
+    return HALF if has_half_weights(graph) else "float32"
 
 
 def _io_spec(graph: Graph, name: str, target: Target, size: tuple[int, int], io: str) -> IoSpec:

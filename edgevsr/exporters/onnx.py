@@ -1,4 +1,5 @@
-"""Writes a graph as ONNX of standard operators: float, or int8 as QuantizeLinear/DequantizeLinear.
+"""Writes a graph as ONNX of standard operators: float, or int8 as QuantizeLinear/DequantizeLinear,
+with int8 or int16 activations.
 
 Inputs and outputs are NCHW float32 in [0, 1]. The same graph always gives the same bytes.
 """
@@ -14,12 +15,16 @@ from onnx import TensorProto, helper, numpy_helper
 from edgevsr import __version__
 from edgevsr.errors import ExportError
 from edgevsr.graph.half import HALF, has_half_weights
+from edgevsr.graph.int16 import has_int16, integers_of
 from edgevsr.graph.ir import Array, Graph, Node
 from edgevsr.graph.roles import METADATA_KEY, metadata_text
 
 #: Old enough for the tools people have, new enough for per-channel DequantizeLinear.
 OPSET = 17
 IR_VERSION = 8
+#: The first in which QuantizeLinear knows int16.
+OPSET_INT16 = 21
+IR_VERSION_INT16 = 10
 
 
 def onnx_bytes(graph: Graph, size: tuple[int, int] | None = None) -> bytes:
@@ -33,8 +38,9 @@ def onnx_bytes(graph: Graph, size: tuple[int, int] | None = None) -> bytes:
     """
     writer = _Writer(graph)
     writer.write_inputs()
-    for node in graph.nodes:
+    for node in writer.graph.nodes:
         writer.write_node(node)
+    opset, ir_version = (OPSET_INT16, IR_VERSION_INT16) if writer.int16 else (OPSET, IR_VERSION)
     onnx_graph = helper.make_graph(
         writer.nodes,
         str(graph.meta.get("net", "edgevsr")),
@@ -44,8 +50,8 @@ def onnx_bytes(graph: Graph, size: tuple[int, int] | None = None) -> bytes:
     )
     model = helper.make_model(
         onnx_graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=ir_version,
         producer_name="edgevsr",
         producer_version=__version__,
     )
@@ -69,8 +75,10 @@ class _Writer:
     """Collects ONNX nodes and initializers, and knows under which name a tensor is read."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.half = has_half_weights(graph)
+        self.int16 = has_int16(graph)
+        self.graph = integers_of(graph) if self.int16 else graph
+        self.half = has_half_weights(self.graph)
+        self.codes = np.int16 if self.int16 else np.int8
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self._initialized: set[str] = set()
@@ -143,7 +151,7 @@ class _Writer:
     def _quantize_dequantize(self, tensor: str, real: str, read_as: str) -> None:
         qparams = self.graph.qparams[tensor]
         scale = self.constant(f"{tensor}/scale", np.array(qparams.scale, np.float32))
-        zero = self.constant(f"{tensor}/zero_point", np.array(qparams.zero_point, np.int8))
+        zero = self.constant(f"{tensor}/zero_point", np.array(qparams.zero_point, self.codes))
         codes = f"{tensor}/codes"
         self.emit("QuantizeLinear", f"{tensor}/quantize", [real, scale, zero], codes)
         self.emit("DequantizeLinear", f"{tensor}/dequantize", [codes, scale, zero], read_as)

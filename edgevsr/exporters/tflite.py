@@ -17,6 +17,7 @@ from edgevsr.errors import ExportError, nearest
 from edgevsr.exporters.flatbuffer import TfliteFile
 from edgevsr.exporters.tflite_ops import emit_node
 from edgevsr.graph.half import HALF, has_half_weights
+from edgevsr.graph.int16 import has_int16
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.normalise import drop_idle_clips
 from edgevsr.graph.roles import METADATA_KEY, metadata_text
@@ -40,11 +41,17 @@ def tflite_bytes(
     float ends. `outputs` names the tensors to emit in the place of the graph's outputs.
 
     Raises:
-        ExportError: unknown `io` or output, a size that the graph cannot take, a state whose
-            input and output differ in scale, or an int8 value that has no scale.
+        ExportError: unknown `io` or output, a size that the graph cannot take, int16
+            activations, a state whose input and output differ in scale, or an int8 value that has
+            no scale.
     """
     if io not in IO_DTYPES:
         raise ExportError(f"io {io!r}: expected int8, uint8 or float{nearest(io, IO_DTYPES)}")
+    if has_int16(graph):
+        raise ExportError(
+            "this network has int16 activations, and LiteRT has no int16 DEPTH_TO_SPACE; export to "
+            "target onnx, or quantize to int8: edgevsr quantize SOURCE --calib FRAMES"
+        )
     graph = _prepared(graph, size, outputs)
     writer = TfliteWriter(graph, size, io if graph.quantized else "int8")
     inputs = {name: writer.input_tensor(name) for name in graph.inputs}

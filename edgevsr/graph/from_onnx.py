@@ -16,6 +16,7 @@ from onnx import TensorProto
 
 from edgevsr.errors import ExportError, SourceError
 from edgevsr.files import read_at_most
+from edgevsr.graph.int16 import INT16_KEY, has_int16, integers_of
 from edgevsr.graph.ir import Graph, QuantParams
 from edgevsr.graph.normalise import crd_order, fuse_relu, permute_input
 from edgevsr.graph.onnx_constants import FOLDED, fold, tensor_values
@@ -48,7 +49,10 @@ def graph_from_onnx(source: Path | bytes) -> Graph:
     inputs, size = _read_inputs(reader, model)
     computed = {name for node in model.graph.node for name in node.output} | set(inputs)
     reader.quantized = any(
-        node.op_type == "QuantizeLinear" and node.input and node.input[0] in computed
+        node.op_type == "QuantizeLinear"
+        and node.input
+        and node.input[0] in computed
+        and not _is_int16(reader, node)
         for node in _without_constant_inputs(model, reader)
     )
     for proto in model.graph.node:
@@ -58,7 +62,31 @@ def graph_from_onnx(source: Path | bytes) -> Graph:
         raise ExportError(_list_problems(reader))
     graph = _finish(reader, reader.graph(inputs, outputs, size))
     metadata = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), "{}")
-    return with_roles(graph, parse_metadata(metadata), where)
+    return _with_int16(with_roles(graph, parse_metadata(metadata), where), reader)
+
+
+def _is_int16(reader: Reader, quantize: Any) -> bool:
+    zero = reader.constants.get(quantize.input[2]) if len(quantize.input) > 2 else None
+    return zero is not None and zero.dtype == np.int16
+
+
+def _with_int16(graph: Graph, reader: Reader) -> Graph:
+    """Check that a file with int16 activations says of itself what it does."""
+    if not reader.int16:
+        meta = {key: value for key, value in graph.meta.items() if key != INT16_KEY}
+        return replace(graph, meta=meta)
+    if not has_int16(graph):
+        raise ExportError(
+            f"{reader.where}: has int16 activations, and no word of edgevsr's on their scales; "
+            "quantize the float net here: edgevsr quantize SOURCE --activations int16"
+        )
+    said = {q.scale for q in integers_of(graph).qparams.values()}
+    if said != {float(np.float32(scale)) for scale in reader.int16.values()}:
+        raise ExportError(
+            f"{reader.where}: its int16 scales are not those that its metadata has; quantize the "
+            "float net again"
+        )
+    return graph
 
 
 def load_onnx(source: Path | bytes, where: str) -> Any:

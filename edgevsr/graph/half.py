@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgevsr.errors import ExportError
+from edgevsr.graph.int16 import has_int16
 from edgevsr.graph.ir import Array, Graph
 
 #: The key of a graph's meta that says how its float weights are kept; absent where as float32.
@@ -47,10 +48,10 @@ def full_weights(graph: Graph) -> Graph:
 
 
 def _check_float(graph: Graph) -> None:
-    if graph.quantized:
+    if graph.quantized or has_int16(graph):
         raise ExportError(
-            "this network is int8, and so are its weights; leave --weights out, or export the "
-            "float network it came from"
+            "this network is quantized, and its weights are int8; leave --weights out, or export "
+            "the float network it came from"
         )
 
 

@@ -60,7 +60,8 @@ def _bias(reader: Reader, proto: Any, channels: int) -> Array | None:
         reader.problem(proto, f"with {bias.size} biases for {channels} channels")
         return None
     if proto.input[2] in reader.quantized_constants:  # float64 keeps an int32 bias whole
-        return reader.quantized_constants[proto.input[2]].real().reshape(-1)
+        whole = reader.quantized_constants[proto.input[2]].real().reshape(-1)
+        return whole if reader.quantized else whole.astype(np.float32)
     return bias.reshape(-1)
 
 

@@ -34,8 +34,11 @@ def quantize(reader: Reader, proto: Any, attrs: Attrs) -> None:
         return
     scale, zero, axis = read
     values = reader.constants.get(proto.input[0])
+    if zero.dtype == np.int16 and values is None and scale.size == 1:
+        _int16(reader, proto, float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0]))
+        return
     if zero.dtype not in (np.int8, np.uint8):
-        reader.problem(proto, f"to {zero.dtype}: expected int8 or uint8")
+        reader.problem(proto, f"to {zero.dtype}: expected int8, uint8, or int16 for activations")
         return
     if values is not None:
         constant = quantize_constant(values, scale, zero, axis)
@@ -47,6 +50,16 @@ def quantize(reader: Reader, proto: Any, attrs: Attrs) -> None:
     tensor = reader.tensor(proto.input[0])
     code = int(zero.reshape(-1)[0]) - (128 if zero.dtype == np.uint8 else 0)
     reader.set_qparams(proto, tensor, QuantParams(float(scale.reshape(-1)[0]), code))
+    reader.aliases[proto.output[0]] = tensor
+
+
+def _int16(reader: Reader, proto: Any, scale: float, zero_point: int) -> None:
+    """Note an int16 activation's scale; in the graph it is float."""
+    tensor = reader.tensor(proto.input[0])
+    if zero_point:
+        reader.problem(proto, f"to int16 with zero point {zero_point}: expected 0")
+    if reader.int16.setdefault(tensor, scale) != scale:
+        reader.problem(proto, f"gives {tensor!r} a second scale")
     reader.aliases[proto.output[0]] = tensor
 
 

@@ -30,6 +30,7 @@ class Reader:
         self.where = where
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
         self.quantized = False
+        self.int16: dict[str, float] = {}
         self.constants: dict[str, Array] = {}
         self.quantized_constants: dict[str, QuantizedConstant] = {}
         self.aliases: dict[str, str] = {}

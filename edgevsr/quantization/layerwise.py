@@ -83,7 +83,7 @@ class Layerwise:
                 for i in range(count)
             ]
             self.codes[node.output] = [
-                run_node(fixed, [self.codes[name][i] for name in node.inputs], self.qparams)
+                self.deliver(fixed, [self.codes[name][i] for name in node.inputs])
                 for i in range(count)
             ]
             for name in node.inputs:
@@ -92,6 +92,14 @@ class Layerwise:
                     self.codes.pop(name, None)
             bar.advance(1)
         return replace(self.graph, nodes=tuple(nodes), qparams=dict(self.qparams))
+
+    def deliver(self, fixed: Node, inputs: list[Array]) -> Array:
+        """Return what the layer with its integers fixed gives."""
+        return run_node(fixed, inputs, self.qparams)
+
+    def values(self, name: str, given: Array) -> Array:
+        """Return the real values of what was delivered for a tensor."""
+        return self.qparams[name].dequantize(given)
 
     def _fix(self, node: Node) -> Node:
         """Return the node with int8 weights and int32 bias."""
@@ -162,7 +170,7 @@ class Layerwise:
             name = node.inputs[0]
             for real, given in zip(self.real[name], self.codes[name], strict=True):
                 expected = run_node_float(exact, [real])
-                got = run_node_float(rounded, [source.dequantize(given)])
+                got = run_node_float(rounded, [self.values(name, given)])
                 errors.append((expected - got).mean(axis=(0, 1, 2), dtype=np.float64))
             bias = bias + np.mean(errors, axis=0)
         return replace(
@@ -178,7 +186,7 @@ class Layerwise:
         for exact, codes in zip(frames, self.codes[name], strict=True):
             rows = rng.integers(0, exact.shape[1], count)
             columns = rng.integers(0, exact.shape[2], count)
-            values = self.qparams[name].dequantize(codes[0])
+            values = self.values(name, codes[0])
             real.append(windows(exact[0], rows, columns, taps))
             given.append(windows(values, rows, columns, taps))
         return np.concatenate(real), np.concatenate(given)

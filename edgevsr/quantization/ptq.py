@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevsr.errors import QuantizeError
+from edgevsr.graph.int16 import has_int16
 from edgevsr.graph.ir import Array, Graph, Node, QuantParams
 from edgevsr.graph.normalise import used_once, with_nodes
 from edgevsr.graph.quantize_int import tied_tensors
@@ -45,7 +46,7 @@ def quantize_graph(
         QuantizeError: the graph is int8 already, no frame is given, or a state cannot be folded.
     """
     scheme = scheme or Scheme()
-    _check(graph, frames)
+    check_quantizable(graph, frames)
     graph = on_slope_grid(graph)
     clips = as_clips(graph, frames)
     passes = _PASSES if state_pairs(graph) and scheme.rounding == "together" else 1
@@ -76,7 +77,7 @@ def plan_graph(
         QuantizeError: as `quantize_graph`.
     """
     scheme = scheme or Scheme()
-    _check(graph, frames)
+    check_quantizable(graph, frames)
     graph = on_slope_grid(graph)
     with progress("choosing ranges", len(graph.nodes)) as bar:
         feeds = [feed for feed, _ in roll(graph, as_clips(graph, frames))]
@@ -84,7 +85,14 @@ def plan_graph(
     return graph, qparams
 
 
-def _check(graph: Graph, frames: Sequence[NDArray[np.float32]]) -> None:
+def check_quantizable(graph: Graph, frames: Sequence[NDArray[np.float32]]) -> None:
+    """Refuse what is quantized already, and calibration on nothing.
+
+    Raises:
+        QuantizeError: says which of them it is.
+    """
+    if has_int16(graph):
+        raise QuantizeError("the network is w8a16 already; give the float one it came from")
     if graph.quantized:
         raise QuantizeError("the network is int8 already; give the float one it came from")
     if not frames:

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgevsr.errors import SourceError
 from edgevsr.graph.half import half_weights, has_half_weights
+from edgevsr.graph.int16 import has_int16
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import Tensors, inputs_by_role, is_recurrent, stream
 from edgevsr.runtime.compare import (
@@ -32,6 +33,8 @@ MAX_LSB_REFERENCE = 0
 MAX_LSB_LAYER = 1
 MIN_PSNR_REFERENCE_DB = 50.0
 MIN_PSNR_SOURCE_DB = 45.0
+#: Of int16 activations against their float network: rounding to 1/128 of an 8-bit level.
+MIN_PSNR_INT16_DB = 65.0
 #: From the first settled frames of a stream to its last, beyond what the picture's change explains.
 MAX_STREAM_FALL_DB = 1.0
 
@@ -98,7 +101,8 @@ def verify_file(
     them so, within 0.01/255. An int8 file must equal the
     integer reference (of its source when that is int8, else of itself) with LiteRT's reference
     kernels, stay within 1 LSB a layer in its own runtime, reach 50 dB against the reference end to
-    end, and 45 dB against a float source. A recurrent file must do so as a stream of 100 frames
+    end, and 45 dB against a float source. An int16 one must reach 65 dB against its own weights in
+    float. A recurrent file must do so as a stream of 100 frames
     too, on its own state, without getting worse.
 
     Raises:
@@ -111,6 +115,8 @@ def verify_file(
     clips = [_clip("picture", model.graph, size), _clip("noise", model.graph, size)]
     if own is not None:
         clips.append(_clip("own size", model.graph, own))
+    if has_int16(model.graph):
+        return _verify_int16(model, source, clips)
     if model.graph.quantized:
         return _verify_int8(model, path, source, clips)
     if has_half_weights(model.graph):
@@ -190,6 +196,35 @@ def _verify_float(model: SrModel, source: Graph, clips: list[_Clip]) -> Verifica
         max_abs_err=_finite(worst),
         stream=streamed,
     )
+
+
+def _verify_int16(model: SrModel, source: Graph, clips: list[_Clip]) -> Verification:
+    """Judge the file against its own weights in float, and against the float source."""
+    own = min(_psnr_of_sr(model, model.graph, clip) for clip in clips)
+    against_source = _psnr_of_sr(model, source, clips[0])
+    checks = (
+        _psnr_check("psnr_reference_db", own, MIN_PSNR_INT16_DB),
+        _psnr_check("psnr_source_db", against_source, MIN_PSNR_SOURCE_DB),
+    )
+    return Verification(
+        model.runtime,
+        model.backend,
+        model.how_resized,
+        _sizes_of(clips),
+        checks,
+        psnr_reference_db=_finite(own),
+        psnr_source_db=_finite(against_source),
+    )
+
+
+def _psnr_of_sr(model: SrModel, reference: Graph, clip: _Clip) -> float:
+    """Return the lowest PSNR of a clip's SR against a float graph, each on its own state."""
+    model.reset()
+    worst = float("inf")
+    for pixels, (_, expected) in zip(clip.frames, _steps(reference, clip), strict=True):
+        sr = model.upscale(_as_values(pixels)[0])
+        worst = min(worst, psnr_of(sr, np.clip(expected["sr"][0], 0, 1), 1.0))
+    return worst
 
 
 def _verify_int8(model: SrModel, path: Path, source: Graph, clips: list[_Clip]) -> Verification:

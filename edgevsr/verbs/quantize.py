@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from edgevsr.graph.ir import Graph
 from edgevsr.progress import Bar, progress
 from edgevsr.quantization.calibration import load_for
 from edgevsr.quantization.damage import Damage
+from edgevsr.quantization.int16 import quantize_int16
 from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.quantization.ptq import ROUNDINGS, Rounding, Scheme, quantize_graph
 from edgevsr.quantization.ranges import RANGES, Ranges
@@ -37,14 +38,21 @@ from edgevsr.sources import open_source
 _COMPARED = 100
 
 
+Activations = Literal["int8", "int16"]
+ACTIVATIONS: tuple[Activations, ...] = ("int8", "int16")
+_FORMS: Mapping[Activations, str] = {"int8": "w8a8", "int16": "w8a16"}
+
+
 @dataclass(frozen=True)
 class QuantizeResult:
-    """The int8 network's file; quality is null without HR data to measure it on.
+    """The quantized network's file; quality is null without HR data to measure it on.
 
-    `drop_met` is null without a gate. PSNR-Y is in dB, both forms fed the same 8-bit frames.
+    `drop_met` is null without a gate. PSNR-Y is in dB, both forms fed the same 8-bit frames;
+    `psnr_y_db_int8` is that of the quantized one, whatever its activations.
     """
 
     output: Path
+    activations: Activations
     calibration_frames: int
     psnr_y_db_float: float | None = None
     psnr_y_db_int8: float | None = None
@@ -72,6 +80,7 @@ class QuantizeResult:
             "damage": self.damage,
             "max_drop_db": self.max_drop,
             "drop_met": self.drop_met,
+            "activations": self.activations,
             "calibration_frames": self.calibration_frames,
             "output": str(self.output),
         }
@@ -86,16 +95,19 @@ def quantize(
     max_drop: float | None = None,
     ranges: Ranges = "mse",
     rounding: Rounding = "together",
+    activations: Activations = "int8",
     bias_correction: bool = True,
     force: bool = False,
 ) -> QuantizeResult:
     """Write the int8 QDQ .onnx of a float SOURCE, calibrated on the LR frames of `calib`.
 
-    A network trained with --qat brings its ranges and takes no `calib`.
+    A network trained with --qat brings its ranges and takes no `calib`. `activations` "int16" keeps
+    int8 weights under int16 activations, for onnxruntime and NPUs that have such kernels: LiteRT
+    has none for DEPTH_TO_SPACE.
 
     Recurrent networks are calibrated on frames in order: a video, or folders of numbered frames.
     `data` holds HR images or videos on which the loss of quality is measured; `max_drop` (dB) is
-    a gate on its mean. `output` is NAME-w8a8.onnx by default.
+    a gate on its mean. `output` is NAME-w8a8.onnx by default, or NAME-w8a16.onnx.
 
     Raises:
         SourceError: the source cannot be opened.
@@ -108,26 +120,33 @@ def quantize(
         raise QuantizeError("--max-drop needs --data, a folder of HR images to measure the drop on")
     if max_drop is not None and not math.isfinite(max_drop):
         raise QuantizeError(f"--max-drop {max_drop:g}: expected a number of dB")
-    for name, value, known in (("ranges", ranges, RANGES), ("rounding", rounding, ROUNDINGS)):
+    for name, value, known in (
+        ("ranges", ranges, RANGES),
+        ("rounding", rounding, ROUNDINGS),
+        ("activations", activations, ACTIVATIONS),
+    ):
         if value not in known:
             raise QuantizeError(f"--{name} {value}: expected one of {', '.join(known)}")
     stage = open_source(source)
-    path = Path(output) if output else Path(f"{stage.name}-w8a8.onnx")
+    path = Path(output) if output else Path(f"{stage.name}-{_FORMS[activations]}.onnx")
     if path.suffix != ".onnx":
-        raise QuantizeError(f"{path}: the int8 network is an .onnx file; give -o NAME.onnx")
+        raise QuantizeError(f"{path}: the quantized network is an .onnx file; give -o NAME.onnx")
     check_output(path, force)
     if data is not None:
         list_picture_files(Path(data))
     graph = stage.graph
-    int8, count = _int8(graph, calib, Scheme(ranges, rounding, bias_correction))
-    quality = {} if data is None else _quality(graph, int8, Path(data))
-    write_bytes(path, onnx_bytes(int8), force)
-    return QuantizeResult(output=path, calibration_frames=count, max_drop=max_drop, **quality)
+    scheme = Scheme(ranges, rounding, bias_correction)
+    quantized, count = _quantized(graph, calib, scheme, activations)
+    quality = {} if data is None else _quality(graph, quantized, Path(data))
+    write_bytes(path, onnx_bytes(quantized), force)
+    return QuantizeResult(path, activations, count, max_drop=max_drop, **quality)
 
 
-def _int8(graph: Graph, calib: str | Path | None, scheme: Scheme) -> tuple[Graph, int]:
-    """Return the int8 network and how many frames it was calibrated on."""
-    if has_learned_ranges(graph):
+def _quantized(
+    graph: Graph, calib: str | Path | None, scheme: Scheme, activations: Activations
+) -> tuple[Graph, int]:
+    """Return the quantized network and how many frames it was calibrated on."""
+    if has_learned_ranges(graph) and activations == "int8":
         if calib is not None:
             raise QuantizeError(
                 "the network was trained for int8 and brings its own ranges, which --calib would "
@@ -138,8 +157,10 @@ def _int8(graph: Graph, calib: str | Path | None, scheme: Scheme) -> tuple[Graph
         raise QuantizeError("--calib is missing: a folder or video of LR frames of what it sees")
     frames = load_for(graph, Path(calib))
     count = sum(len(run) if run.ndim == 4 else 1 for run in frames)
-    int8 = quantize_graph(graph, frames, scheme)
-    return int8.with_meta(calibration={"source": Path(calib).name, "frames": count}), count
+    quantize = quantize_int16 if activations == "int16" else quantize_graph
+    return quantize(graph, frames, scheme).with_meta(
+        calibration={"source": Path(calib).name, "frames": count}
+    ), count
 
 
 def _quality(graph: Graph, int8: Graph, data: Path) -> dict[str, Any]:
