@@ -6,6 +6,7 @@ python -m tests.zoo_page    writes both
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.readme_table import README, results_table
 
 DOCS = README.parent / "docs"
 PAGE, PICTURE, PEERS = DOCS / "zoo.md", DOCS / "zoo.png", DOCS / "peers.csv"
+PRECISIONS = DOCS / "precisions.json"
 DEVICE = "dimensity-8100-nnapi"
 #: As ETDS's table has it, for every scale.
 LR_SIZE = (640, 360)
@@ -38,10 +40,20 @@ int8 the rounded one. GMAC is for an output of 1280×720.
 ## What int8 loses, and what training took
 
 """
-_PARETO = """
+_DATA = """
 The data: 590 stills of General-100, T91 and BSDS500 and 139 crops of modern photographs; recurrent
 networks then see 19 real clips and the stills under a moving camera.
 
+"""
+_LADDER = """
+## From float to int8, rung by rung
+
+PSNR-Y on the same 8-bit luma, Set5 / Set14, and in brackets what is lost against float32; measured
+by `python -m benchmarks.precisions NET… --data Set5 Set14 --json`. "Reconstructed" fits each
+layer's weights to what the layers before it deliver in int8 and rounds them together.
+
+"""
+_PEERS = """
 ## Against what others published
 
 ![Set14 PSNR-Y over GMAC and over milliseconds](zoo.png)
@@ -109,7 +121,17 @@ def narrow() -> list[ZooEntry]:
 
 def page() -> str:
     """Return the page in Markdown."""
-    return _HEAD + results_table() + _PROTOCOL + _training_table() + _PARETO + _points_table()
+    return (
+        _HEAD
+        + results_table()
+        + _PROTOCOL
+        + _training_table()
+        + _DATA
+        + _LADDER
+        + _ladder_table()
+        + _PEERS
+        + _points_table()
+    )
 
 
 def _training_table() -> str:
@@ -140,6 +162,23 @@ def _drops(entry: ZooEntry) -> dict[str, float]:
         name: row["8bit"] - int8["psnr_y_db"][name]["int8"]
         for name, row in entry.card["psnr_y_db"].items()
     }
+
+
+def _ladder_table() -> str:
+    found: dict[str, dict[str, dict[str, float]]] = json.loads(PRECISIONS.read_text("utf-8"))
+    names = list(found)
+    rungs = list(dict.fromkeys(rung for rows in found.values() for rung in rows))
+    rows = [["", *(f"`{name}`" for name in names)], [":--", *(":--" for _ in names)]]
+    for rung in rungs:
+        cells = [_cell(found[name]["float32"], found[name].get(rung)) for name in names]
+        rows.append([rung, *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _cell(best: dict[str, float], got: dict[str, float] | None) -> str:
+    if got is None:
+        return "–"
+    return " / ".join(f"{got[name]:.3f} ({best[name] - got[name]:+.3f})" for name in got)
 
 
 def _points_table() -> str:
