@@ -10,7 +10,7 @@ Source: cross-layer equalization, Nagel et al., ICCV 2019, section 4.1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,13 @@ _CONVOLUTIONS = ("conv2d", "transpose_conv")
 _LARGEST_FACTOR = 64.0
 _PERCENT = 0.1
 _TINY = 1e-9
-_NEGATIVE_SHARES = np.linspace(0.05, 0.8, 16)
+_RECTIFIERS = ("relu", "leaky_relu", "prelu")
+_STEPS = (0.5, 0.7, 0.85, 0.95, 1.05, 1.2, 1.4, 2.0)
+_ROUNDS = 20
+#: Another round is worth its while where this share of the cost went in the last one.
+_WORTHWHILE = 1e-3
+#: How much finer the scale behind a rectifier may be than the one before it.
+FINEST = 4.0
 
 #: For each scaled tensor, the factor of each channel.
 Factors = dict[str, NDArray[np.float64]]
@@ -73,33 +79,70 @@ def _factor(
     samples: Mapping[str, NDArray[np.float32]],
     weights: Mapping[str, NDArray[np.float32]],
 ) -> NDArray[np.float64]:
-    """Return the factor of each channel, at least 1.
-
-    Codes are shared by a positive and a negative side: for each way to divide them, a channel
-    grows until one of its sides is full, and the division that costs the picture least is taken.
-    """
-    made = [node.output for node in graph.nodes if node.output in group]
-    filled = [name for name in made if _produced_by(graph, name) in (*_CONVOLUTIONS, "add")]
-    weight = np.sum([weights[name] for name in made], axis=0).astype(np.float64)
-    highs, lows = [], []
-    for name in filled:
-        low, high = np.percentile(samples[name], [_PERCENT, 100.0 - _PERCENT], axis=0)
-        reach = max(float(high.max()), float(-low.min()), _TINY)
-        highs.append(np.maximum(high, 0.0) / reach)
-        lows.append(np.maximum(-low, 0.0) / reach)
-    high, low = np.max(highs, axis=0) + _TINY, np.max(lows, axis=0) + _TINY
-    best, chosen = np.inf, np.ones_like(high)
-    for share in _NEGATIVE_SHARES:
-        factor = np.minimum((1.0 - share) / high, share / low)
-        cost = float(weight @ factor**-2.0)
-        if cost < best:
-            best, chosen = cost, factor
-    factors: NDArray[np.float64] = np.minimum(chosen / chosen.min(), _LARGEST_FACTOR)
+    """Return the factor of each channel, at least 1: where no channel's change costs less."""
+    spans = _spans(graph, group, samples, weights)
+    factor = np.ones(len(spans[0].weight))
+    least = _cost(spans, factor)
+    for _ in range(_ROUNDS):
+        before = least
+        for channel in range(len(factor)):
+            for step in _STEPS:
+                tried = factor.copy()
+                tried[channel] *= step
+                cost = _cost(spans, tried)
+                if cost < least:
+                    factor, least = tried, cost
+        if least > before * (1.0 - _WORTHWHILE):
+            break
+    factors: NDArray[np.float64] = np.minimum(factor / factor.min(), _LARGEST_FACTOR)
     return factors
 
 
-def _produced_by(graph: Graph, name: str) -> str:
-    return next(node.op for node in graph.nodes if node.output == name)
+@dataclass(frozen=True)
+class _Span:
+    """How far each channel of a tensor reaches above and below zero, what an error in it counts,
+    and behind a rectifier the place of the tensor before it."""
+
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    before: int | None
+
+
+def _spans(
+    graph: Graph,
+    group: set[str],
+    samples: Mapping[str, NDArray[np.float32]],
+    weights: Mapping[str, NDArray[np.float32]],
+) -> list[_Span]:
+    made = [node for node in graph.nodes if node.output in group]
+    places = {node.output: place for place, node in enumerate(made)}
+    spans = []
+    for node in made:
+        low, high = np.percentile(samples[node.output], [_PERCENT, 100.0 - _PERCENT], axis=0)
+        before = places[node.inputs[0]] if node.op in _RECTIFIERS else None
+        spans.append(
+            _Span(
+                np.maximum(high, 0.0) + _TINY,
+                np.maximum(-low, 0.0) + _TINY,
+                weights[node.output].astype(np.float64),
+                before,
+            )
+        )
+    return spans
+
+
+def _cost(spans: list[_Span], factor: NDArray[np.float64]) -> float:
+    """Return the picture's squared error, up to a constant, with the channels times `factor`."""
+    cost, steps = 0.0, list[float]()
+    for span in spans:
+        step = float((factor * span.high).max() + (factor * span.low).max())
+        if span.before is not None:
+            coarse = steps[span.before]
+            step = min(max(step, coarse / FINEST), coarse)
+        steps.append(step)
+        cost += step**2 * float(span.weight @ factor**-2.0)
+    return cost
 
 
 def _scaled(node: Node, factors: Factors) -> Node:

@@ -29,6 +29,8 @@ __all__ = ["ROUNDINGS", "Rounding", "Scheme", "plan_graph", "quantize_graph"]
 
 _IMAGE_ROLES = ("frame", "previous_frame", "sr")
 _SAMPLES = 60_000
+#: How often the scale behind a leaky layer may be halved: kernels keep such a factor exactly.
+_FINER = (0, 1, 2)
 #: Passes over a recurrent network: in each, layers see the state that the one before delivers.
 _PASSES = 2
 
@@ -158,17 +160,19 @@ def _choose_ranges(
         if before in qparams or after in qparams or not used_once(graph, before):
             continue
         activate = _activation(node)
-        params = choosing.choose(samples[before], ranges, activate, weights.get(after))
-        if params.zero_point == -128 and _fuse_target(graph, before) is not None:
+        given, made = choosing.choose_rectified(
+            samples[before], ranges, activate, weights.get(after),
+            _FINER if node.op == "leaky_relu" else (0,),
+        )  # fmt: skip
+        if given.zero_point == -128 and _fuse_target(graph, before) is not None:
             graph = _as_relu(graph, node)
-            qparams[after] = params
+            qparams[after] = given
         else:
-            qparams[before] = params
-            qparams[after] = choosing.after_activation(params, activate)
-            graph, qparams[after] = rounded_once(graph, node, params, qparams[after])
+            qparams[before] = given
+            graph, qparams[after] = rounded_once(graph, node, given, made)
     for name in graph.tensors:
         if name not in qparams:
-            qparams[name] = choosing.choose(samples[name], ranges, None, weights.get(name))
+            qparams[name] = choosing.choose(samples[name], ranges, weights.get(name))
     return graph, {name: qparams[name] for name in graph.tensors}
 
 

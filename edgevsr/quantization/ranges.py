@@ -45,29 +45,64 @@ def round_trip(values: NDArray[Any], params: QuantParams) -> NDArray[Any]:
 
 
 def choose(
-    values: Values,
-    ranges: Ranges,
-    activate: Activate | None = None,
-    weights: NDArray[np.float32] | None = None,
+    values: Values, ranges: Ranges, weights: NDArray[np.float32] | None = None
 ) -> QuantParams:
     """Return the quantization of a tensor from samples of it, (samples, channels).
 
-    With "mse" the range keeps the values nearest to themselves, or, given `activate`, keeps the
-    activated values nearest; `weights` say how much an error in each channel counts.
+    With "mse" the range keeps the values nearest to themselves; `weights` say how much an error in
+    each channel counts.
     """
-    if ranges == "percentile":
-        low, high = np.percentile(values, [_PERCENT, 100.0 - _PERCENT])
-        return params_for(float(low), float(high))
-    low, high = float(values.min()), float(values.max())
-    if ranges == "minmax":
+    low, high = _ends(values, ranges)
+    if ranges != "mse":
         return params_for(low, high)
-    target = values if activate is None else activate(values)
-    if weights is None or not np.any(weights):
-        weights = np.ones(values.shape[1], np.float32)
+    counts = _counts(values, weights)
     return min(
         _candidates(low, high),
-        key=lambda params: _error(values, target, params, activate, weights),
+        key=lambda params: _error(round_trip(values, params), values, counts),
     )
+
+
+def choose_rectified(
+    values: Values,
+    ranges: Ranges,
+    activate: Activate,
+    weights: NDArray[np.float32] | None = None,
+    finer: tuple[int, ...] = (0,),
+) -> tuple[QuantParams, QuantParams]:
+    """Return the quantization before and behind a rectifier, from samples of what is before it.
+
+    With "mse" they keep the activated values nearest; `weights` count errors behind the rectifier.
+    The scale behind may be halved as often as one of `finer` says: a channel that reaches far below
+    zero makes the scale before it coarse, and must not make its own small values coarse too.
+    """
+    low, high = _ends(values, ranges)
+    if ranges != "mse":
+        before = params_for(low, high)
+        return before, after_activation(before, activate)
+    target, counts = activate(values), _counts(values, weights)
+    best, chosen = np.inf, None
+    for before in _candidates(low, high):
+        activated = activate(round_trip(values, before))
+        for halvings in finer:
+            after = after_activation(before, activate, halvings)
+            error = _error(round_trip(activated, after), target, counts)
+            if error < best:
+                best, chosen = error, (before, after)
+    assert chosen is not None
+    return chosen
+
+
+def _ends(values: Values, ranges: Ranges) -> tuple[float, float]:
+    if ranges == "percentile":
+        low, high = np.percentile(values, [_PERCENT, 100.0 - _PERCENT])
+        return float(low), float(high)
+    return float(values.min()), float(values.max())
+
+
+def _counts(values: Values, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    if weights is None or not np.any(weights):
+        return np.ones(values.shape[1], np.float32)
+    return weights
 
 
 def _candidates(low: float, high: float) -> list[QuantParams]:
@@ -77,23 +112,15 @@ def _candidates(low: float, high: float) -> list[QuantParams]:
     return sorted(found, key=lambda params: (params.scale, params.zero_point))
 
 
-def _error(
-    values: Values,
-    target: NDArray[Any],
-    params: QuantParams,
-    activate: Activate | None,
-    weights: NDArray[np.float32],
-) -> float:
-    got = round_trip(values, params)
-    if activate is not None:
-        got = round_trip(activate(got), after_activation(params, activate))
+def _error(got: NDArray[Any], target: NDArray[Any], weights: NDArray[np.float32]) -> float:
     return float(np.square(got - target).sum(axis=0, dtype=np.float64) @ weights)
 
 
-def after_activation(params: QuantParams, activate: Activate) -> QuantParams:
-    """Return the quantization behind a leaky rectifier: the same scale, so that positive codes
-    pass unchanged, with the zero point moved to where the shrunken negative side ends."""
+def after_activation(params: QuantParams, activate: Activate, halvings: int = 0) -> QuantParams:
+    """Return the quantization behind a leaky rectifier: the same scale, or that halved, so that
+    positive codes pass unrounded, with the zero point where the shrunken negative side ends."""
+    scale = params.scale / 2**halvings
     lowest = np.full((1, 1), (-128 - params.zero_point) * params.scale, np.float32)
     reach = float(np.min(activate(lowest)))
-    zero_point = int(np.clip(round(-128 - min(reach, 0.0) / params.scale), -128, 127))
-    return QuantParams(params.scale, zero_point)
+    zero_point = int(np.clip(round(-128 - min(reach, 0.0) / scale), -128, 127))
+    return QuantParams(scale, zero_point)

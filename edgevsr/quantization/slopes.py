@@ -38,6 +38,8 @@ def rounded_once(
     Reference kernels round a factor below 1/2 twice, fast ones once; a scale that lifts the
     negative side's factor just over 1/2 makes them agree. Both factors stay multiples of 1/256.
     """
+    if after.scale != before.scale:
+        return graph, after
     slope = float(leaky.attrs.get("slope", 0.0))
     if not _SLOPE_LIFTED / (2 * _SLOPE_STEPS) < slope < _SLOPE_LIFTED / _SLOPE_STEPS:
         return graph, after

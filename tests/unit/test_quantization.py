@@ -19,7 +19,7 @@ from edgevsr.graph.reference import run_float, run_int8, run_node_float
 from edgevsr.quantization.calibration import load_calibration
 from edgevsr.quantization.equalization import equalize
 from edgevsr.quantization.ptq import Scheme, quantize_graph
-from edgevsr.quantization.ranges import IMAGE, after_activation, choose, params_for, round_trip
+from edgevsr.quantization.ranges import IMAGE, Activate, choose_rectified, params_for, round_trip
 from edgevsr.quantization.rounding import (
     choose_scales,
     phase_taps,
@@ -63,15 +63,32 @@ def test_a_negative_side_that_the_activation_discards_costs_no_codes() -> None:
     def leaky(x: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.where(x >= 0, x, x * np.float32(0.01))
 
-    chosen, plain = choose(values, "mse", leaky), choose(values, "minmax")
-    assert chosen.scale < 0.8 * plain.scale
+    chosen = choose_rectified(values, "mse", leaky)
+    plain = choose_rectified(values, "minmax", leaky)
+    assert chosen[0].scale < 0.8 * plain[0].scale
+    assert rectified_error(values, leaky, chosen) < 0.7 * rectified_error(values, leaky, plain)
 
-    def error(params: QuantParams) -> float:
-        after = after_activation(params, leaky)
-        got = round_trip(leaky(round_trip(values, params)), after)
-        return float(np.mean((got - leaky(values)) ** 2))
 
-    assert error(chosen) < 0.7 * error(plain)
+def rectified_error(
+    values: NDArray[np.float32], activate: Activate, sides: tuple[QuantParams, QuantParams]
+) -> float:
+    got = round_trip(activate(round_trip(values, sides[0])), sides[1])
+    return float(np.mean((got - activate(values)) ** 2))
+
+
+def test_channels_far_below_zero_get_a_finer_scale_behind_the_activation() -> None:
+    """They make the scale before coarse; halving that behind spares their own values."""
+    values = np.random.default_rng(0).normal(2.0, 1.0, (4000, 8)).astype(np.float32)
+    values[:, :4] = -40.0 + 8.0 * values[:, :4]
+
+    def leaky(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.where(x >= 0, x, x * np.float32(0.1))
+
+    plain = choose_rectified(values, "mse", leaky)
+    finer = choose_rectified(values, "mse", leaky, None, (0, 1, 2))
+    assert plain[0].scale == plain[1].scale
+    assert finer[0].scale / finer[1].scale in (2.0, 4.0)
+    assert rectified_error(values, leaky, finer) < 0.9 * rectified_error(values, leaky, plain)
 
 
 @settings(max_examples=25, deadline=None)
@@ -161,6 +178,45 @@ def test_equalization_keeps_the_function(make: object) -> None:
     out = graph.outputs[0]
     expected, got = (run_float(g, {"frame": frame})[out] for g in (graph, equal))
     np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+def test_equalization_undoes_a_channel_that_is_only_loud() -> None:
+    """A channel thirty times as large, and read thirty times as softly, costs hardly anything."""
+    graph = sesr_graph(m=1, f=4, seed=7)
+    factor = np.array([30.0, 1.0, 1.0, 1.0])
+    nodes = {node.name: node for node in graph.nodes}
+    first, body, last = (nodes[name] for name in ("first", "body0", "last"))
+    along = (-1, 1, 1, 1)
+    loud = {
+        "first": replace(
+            first, weight=first.weight * factor.reshape(along), bias=first.bias * factor
+        ),
+        "body0": replace(
+            body,
+            weight=body.weight * factor.reshape(along) / factor,
+            bias=body.bias * factor,
+        ),
+        "last": replace(last, weight=last.weight / factor),
+    }
+    changed = replace(
+        graph,
+        nodes=tuple(
+            replace(
+                node,
+                weight=np.asarray(loud[node.name].weight, np.float32),
+                bias=np.asarray(loud[node.name].bias, np.float32),
+            )
+            if node.name in loud
+            else node
+            for node in graph.nodes
+        ),
+    )
+    before, after, without = (
+        psnr_db(net, quantize_graph(net, FRAMES, Scheme(equalize=on)), FRAMES)
+        for net, on in ((graph, True), (changed, True), (changed, False))
+    )
+    assert after > before - 0.5
+    assert after > without + 3
 
 
 def test_an_error_where_the_picture_hangs_on_it_counts_more() -> None:
