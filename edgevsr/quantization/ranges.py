@@ -119,8 +119,8 @@ def _error(got: NDArray[Any], target: NDArray[Any], weights: NDArray[np.float32]
 def after_activation(params: QuantParams, activate: Activate, halvings: int = 0) -> QuantParams:
     """Return the quantization behind a leaky rectifier: the same scale, or that halved, so that
     positive codes pass unrounded, with the zero point where the shrunken negative side ends."""
-    scale = params.scale / 2**halvings
-    lowest = np.full((1, 1), (-128 - params.zero_point) * params.scale, np.float32)
-    reach = float(np.min(activate(lowest)))
-    zero_point = int(np.clip(round(-128 - min(reach, 0.0) / scale), -128, 127))
-    return QuantParams(scale, zero_point)
+    # In codes, where slopes on the kernels' grid meet ties exactly.
+    lowest = np.full((1, 1), -128 - params.zero_point, np.float32)
+    reach = float(np.min(activate(lowest))) * 2**halvings
+    zero_point = int(np.clip(round(-128 - min(reach, 0.0)), -128, 127))
+    return QuantParams(params.scale / 2**halvings, zero_point)

@@ -88,7 +88,8 @@ class LearnedRanges(nn.Module):
         scale = before.scale if same else through(scale, scale.float().double())
         slope = float(np.max(node.attrs["slope"] if node.weight is None else node.weight))
         lowest = max(0.0, (128 + before.params.zero_point) * slope / ratio)
-        codes = round(lowest) if same else math.ceil(lowest)
+        # A halved scale rounds as an equal one does; one that lifts a slope makes room.
+        codes = round(lowest) if math.frexp(ratio)[0] == 0.5 else math.ceil(lowest)
         params = QuantParams(float(scale.detach()), min(127, -128 + codes))
         return Range(params, scale, scale.detach().new_tensor(params.zero_point))
 
