@@ -91,6 +91,12 @@ def _train(verbs: Verbs[Any]) -> None:
     parser.add_argument(
         "--qat", action="store_true", help="train the int8 file's own arithmetic; needs --init"
     )
+    parser.add_argument(
+        "--precision", choices=("auto", "float32", "bf16"), help="default: bf16 on a GPU only"
+    )
+    parser.add_argument(
+        "--compiled", action="store_true", help="make kernels for the step; needs a C++ compiler"
+    )
     parser.add_argument("--teacher", metavar="SOURCE", help="a network to learn from beside HR")
     add_weights(parser)
     parser.add_argument(

@@ -43,22 +43,23 @@ class CollapsibleConv(nn.Module):
 
     def hold(self) -> None:
         """Collapse now and use that until `release`: a recurrent net runs each block many times."""
-        self._held = self.collapsed()
+        self._held = self._narrow()
 
     def release(self) -> None:
         """Collapse at every call again."""
         self._held = None
 
-    def collapsed(self, exact: bool = False) -> tuple[Tensor, Tensor]:
+    def collapsed(self, exact: bool = False, identity: bool = True) -> tuple[Tensor, Tensor]:
         """Return the narrow kernel (O, I, k, k) and bias (O): differentiable in the wide weights.
 
         The bias travels beside the kernel; sending it through as an impulse response would leak
-        it into every tap. `exact` sums in float64 and rounds once, as the narrow graph is made.
+        it into every tap. `exact` sums in float64 and rounds once, as the narrow graph is made;
+        without `identity` the residual is left out.
         """
         dtype = torch.float64 if exact else self.project.weight.dtype
         project, wide = self.project.weight.flatten(1).to(dtype), self.expand.weight.to(dtype)
         kernel = (project @ wide.flatten(1)).view(-1, *wide.shape[1:])
-        if self.residual:
+        if self.residual and identity:
             kernel = kernel + _centre_identity(kernel)
         bias = _narrow_bias(self.expand, self.project, dtype)
         return kernel.to(self.project.weight.dtype), bias
@@ -66,10 +67,16 @@ class CollapsibleConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, the same in either form up to rounding."""
         if self.form == "collapsed":
-            kernel, bias = self._held or self.collapsed()
-            return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
-        y: Tensor = self.project(self.expand(x))
+            kernel, bias = self._held or self._narrow()
+            y: Tensor = F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
+            return y + x if self.residual and _rounds_kernels() else y
+        y = self.project(self.expand(x))
         return y + x if self.residual else y
+
+    def _narrow(self) -> tuple[Tensor, Tensor]:
+        """Return kernel and bias for a forward: in 16 bits the residual is added beside them,
+        because a kernel near one would be rounded to steps of 1/128."""
+        return self.collapsed(identity=not _rounds_kernels())
 
 
 class CollapsibleDeconv(nn.Module):
@@ -176,6 +183,10 @@ def carry(
                 else:
                     block.expand.weight[channel] = 0.0
                     block.expand.weight[channel, sources] = taps / copies_in
+
+
+def _rounds_kernels() -> bool:
+    return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
 def _centre_identity(kernel: Tensor) -> Tensor:

@@ -6,8 +6,10 @@ the narrow graph. So training and the exported file cannot disagree about the st
 
 from __future__ import annotations
 
+import os
+import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgevsr.errors import SpecError
 from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, Form
 from edgevsr.spec import NetSpec
 
@@ -95,11 +98,32 @@ class Net(nn.Module, ABC):
     def __init__(self, spec: NetSpec) -> None:
         super().__init__()
         self.spec = spec
+        self._compiled: Callable[..., Any] | None = None
 
     @property
     def inputs(self) -> dict[str, int]:
         """The channels of each input, by role."""
         return {"frame": self.spec.channels}
+
+    def compile_training(self) -> None:
+        """Run frames through kernels made for their shape from now on, in training mode.
+
+        Raises:
+            SpecError: there is no compiler to make them with.
+        """
+        compiler = os.environ.get("CXX", "g++")
+        if not torch.cuda.is_available() and shutil.which(compiler) is None:
+            raise SpecError(f"--compiled: no C++ compiler {compiler!r}; install it, or set CXX")
+        self._compiled = torch.compile(self._roles, dynamic=False)
+
+    def _roles(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the outputs of one frame by role."""
+        return self.describe(TorchOps(), given)
+
+    def _run(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        run = self._compiled if self._compiled and self.training else self._roles
+        found: dict[str, Tensor] = run(given)
+        return found
 
     @abstractmethod
     def describe(self, ops: Ops[T], given: Mapping[str, T]) -> dict[str, T]:
@@ -110,7 +134,7 @@ class Net(nn.Module, ABC):
         if frames.dim() == 5:
             sr = self.forward(frames.flatten(0, 1))
             return sr.view(*frames.shape[:2], *sr.shape[1:])
-        return self.describe(TorchOps(), {"frame": frames})["sr"]
+        return self._run({"frame": frames})["sr"]
 
     def set_form(self, form: Form) -> Any:
         """Choose whether blocks compute through their narrow or their wide weights."""
@@ -157,8 +181,7 @@ class RecurrentNet(Net):
 
     def step(self, frame: Tensor, previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return SR (N, C, H·scale, W·scale) and the next state of one frame (N, C, H, W)."""
-        given = {"frame": frame, "previous_frame": previous, "state_in:0": state}
-        found = self.describe(TorchOps(), given)
+        found = self._run({"frame": frame, "previous_frame": previous, "state_in:0": state})
         return found["sr"], found["state_out:0"]
 
     @contextmanager

@@ -10,6 +10,7 @@ from edgevsr.nets.registry import REFERENCE
 from edgevsr.spec import NetSpec
 
 LOSSES = ("l1", "l2")
+PRECISIONS = ("auto", "float32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class TrainConfig:
 
     `teacher_weight` is the share of the loss that the output of `teacher` has, the rest is HR's;
     `feature_weight` that of its features, on top. Without a teacher both are zero.
+
+    `precision` "auto" is bf16 on a GPU, else float32; `compiled` makes kernels for the step first.
 
     With `qat` the forward is that of the int8 file, from the weights of `init` on. `lr` is Adam's
     peak rate, `clip` the largest gradient norm of a step.
@@ -46,12 +49,22 @@ class TrainConfig:
     teacher_weight: float = 0.0
     feature_weight: float = 0.0
     qat: bool = False
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    compiled: bool = False
     seed: int = 0
     every: int = 1000
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise SpecError(f"--loss {self.loss}: expected one of {', '.join(LOSSES)}")
+        if self.precision not in PRECISIONS:
+            raise SpecError(
+                f"--precision {self.precision}: expected one of {', '.join(PRECISIONS)}"
+            )
+        if self.qat and self.precision == "bf16":
+            raise SpecError("--qat computes whole numbers that bf16 cannot hold; leave it out")
+        if self.compiled and (self.qat or self.form != "collapsed"):
+            raise SpecError("--compiled is for the collapsed float forward; leave it out")
         for name in ("steps", "batch", "patch", "every", "frames"):
             if getattr(self, name) < 1:
                 raise SpecError(f"--{name} {getattr(self, name)}: expected at least 1")
@@ -61,9 +74,12 @@ class TrainConfig:
             raise SpecError(f"--frames {self.frames}: expected at most 100")
         if not 0 <= self.window <= self.frames:
             raise SpecError(f"--window {self.window}: expected 0 (all) to --frames {self.frames}")
-        if self.spec.family == REFERENCE and (self.window or self.qat or self.feature_weight):
+        if self.spec.family == REFERENCE and (
+            self.window or self.qat or self.feature_weight or self.compiled
+        ):
             raise SpecError(
-                f"{self.spec.name}: a reference trains without --window, --qat and --feature-weight"
+                f"{self.spec.name}: a reference trains without --window, --qat, --compiled and "
+                "--feature-weight"
             )
         if self.qat and self.init is None:
             raise SpecError("--qat goes on from a trained network; add --init RUN")

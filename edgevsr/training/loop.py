@@ -60,7 +60,8 @@ class Trainer:
         from accelerate import Accelerator
 
         cuda = torch.cuda.is_available()
-        self.accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no")
+        self.accelerator = Accelerator(cpu=not cuda)
+        self.half = config.precision == "bf16" or (cuda and config.precision == "auto")
         self.config, self.run = config, run
         self.main = self.accelerator.is_main_process
         self.seconds, self.step = 0.0, 0
@@ -73,6 +74,8 @@ class Trainer:
         self.int8 = self._int8(net, pairs, resume) if config.qat else None
         self.average = {name: value.detach().clone() for name, value in net.named_parameters()}
         loss = Loss(config.loss) if lessons is None else TaughtLoss(config, net, lessons)
+        if config.compiled:
+            net.compile_training()
         learner = Learner(net, loss, self.int8, config.window)
         optimizer = torch.optim.Adam(parameter_groups(learner), lr=config.lr, fused=True)
         if resume:
@@ -166,7 +169,9 @@ class Trainer:
         rate = learning_rate(self.step, self.config.steps, self.config.lr)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate_scale"]
-        with self.accelerator.autocast():
+        # Not the accelerator's own: it fixes one precision for every run of a process.
+        kind = self.accelerator.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.half):
             loss: Tensor = self.learner(*batch)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)

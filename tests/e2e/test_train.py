@@ -135,6 +135,38 @@ def test_both_forms_take_the_same_step(photos: Path, tmp_path: Path) -> None:
             np.testing.assert_allclose(narrow[name].numpy(), wide[name].numpy(), atol=2e-4)
 
 
+def test_compiled_bf16_learns_what_float32_does(photos: Path, tmp_path: Path) -> None:
+    """The fast step is the same step but for rounding; a run keeps to the one it began with."""
+    options = ["--steps", "120", "--every", "60", "--batch", "8", "--lr", "1e-3"]
+    options += ["--val", str(photos)]
+    fast = ["--precision", "bf16", "--compiled"]
+    plain = finish(command(photos, tmp_path / "plain", *options))["val_psnr_y_db"]
+    rounded = finish(command(photos, tmp_path / "fast", *options, *fast))["val_psnr_y_db"]
+    assert rounded == pytest.approx(plain, abs=0.5)
+    first, last = (float(row["val_psnr_y_db"]) for row in log_of(tmp_path / "fast"))
+    assert last > first + 0.2
+    words = command(photos, tmp_path / "fast", *options, "--compiled", "--resume")
+    other = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "precision: bf16 → auto" in other.stderr
+
+
+def test_fast_steps_are_refused_where_they_cannot_be(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(SpecError, match="--precision half"):
+        train_small(photos, run, precision="half")
+    with pytest.raises(SpecError, match="--qat computes whole numbers"):
+        train_small(photos, run, precision="bf16", qat=True, init=photos)
+    with pytest.raises(SpecError, match="--compiled is for the collapsed"):
+        train_small(photos, run, compiled=True, form="expanded")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(SpecError, match="no C\\+\\+ compiler"):
+        train_small(photos, run, compiled=True)
+    assert not run.exists()
+
+
 def test_a_smaller_scale_starts_a_larger_one(photos: Path, tmp_path: Path) -> None:
     train_small(photos, tmp_path / "x2", steps=2)
     train_small(photos, tmp_path / "x4", scale=4, steps=1, init=tmp_path / "x2", lr=1e-8)
