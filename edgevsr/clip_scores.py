@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevsr.data.degrade import round_u8
-from edgevsr.metrics import flow, flow_distance, has_flow, psnr_db
+from edgevsr.metrics import flow_distance, psnr_db
+from edgevsr.motion import flow, has_flow
 
 CROP = 8
 #: The first frames of a clip, where a recurrent network has seen little yet.

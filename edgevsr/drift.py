@@ -12,7 +12,7 @@ from edgevsr.clip_scores import finite_mean
 from edgevsr.errors import SpecError
 from edgevsr.evaluation import Picture, super_resolve_y
 from edgevsr.graph.ir import Array, Graph
-from edgevsr.graph.streaming import state_pairs
+from edgevsr.graph.streaming import is_recurrent, state_pairs
 from edgevsr.metrics import psnr_db
 from edgevsr.progress import progress
 from edgevsr.runtime.model import SrModel
@@ -67,7 +67,7 @@ def measure_drift(
             f"drift: {len(pictures)} pictures over {frames} frames; expected a clip of 2 or more "
             f"pictures and at least {2 * ENDS} frames"
         )
-    if real.graph.quantized or not int8.graph.quantized or not state_pairs(int8.graph):
+    if real.graph.quantized or not int8.graph.quantized or not is_recurrent(int8.graph):
         raise SpecError("drift: expected a recurrent network in float and in int8")
     real.reset()
     int8.reset()
@@ -87,7 +87,9 @@ def measure_drift(
     first, last = finite_mean(drops[:ENDS]), finite_mean(drops[-ENDS:])
     if first is None or last is None:
         raise SpecError("drift: SR equals HR on every frame; give a clip with detail")
-    return Drift(pictures[0].clip or pictures[0].name, frames, first, last, clipped / values)
+    return Drift(
+        pictures[0].clip or pictures[0].name, frames, first, last, clipped / max(values, 1)
+    )
 
 
 def back_and_forth(length: int, frames: int) -> Iterator[int]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevsr.errors import DataError, missing_extra
+from edgevsr.errors import DataError
 
 Float = NDArray[np.float64]
 
@@ -65,29 +62,6 @@ def ssim_map(a: NDArray[Any], b: NDArray[Any], border: int = 0) -> Float:
     luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
     structure = (2 * covariance + _C2) / (var_a + var_b + _C2)
     found: Float = luminance * structure
-    return found
-
-
-@functools.cache
-def has_flow() -> bool:
-    """Whether OpenCV is installed, which computes optical flow."""
-    return importlib.util.find_spec("cv2") is not None
-
-
-def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the optical flow (H, W, 2) in pixels from one 8-bit plane to the next, by DIS.
-
-    Raises:
-        EdgeVsrError: OpenCV is not installed.
-
-    Source: T. Kroeger et al., "Fast optical flow using dense inverse search", ECCV 2016; OpenCV's
-    medium preset.
-    """
-    if not has_flow():
-        raise missing_extra("opencv-python-headless", "video", "optical flow")
-    cv2: Any = importlib.import_module("cv2")  # its own types lack the flow
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    found: NDArray[np.float32] = dis.calc(before, after, None)
     return found
 
 

@@ -13,9 +13,16 @@ from tests.graphs import Builder
 
 
 def rsesr_graph(
-    f: int = 8, m: int = 2, state: int = 5, scale: int = 2, channels: int = 1, seed: int = 0
+    f: int = 8,
+    m: int = 2,
+    state: int = 5,
+    scale: int = 2,
+    channels: int = 1,
+    seed: int = 0,
+    aligned: bool = False,
 ) -> Graph:
-    """Return a random narrow cell: frame, previous frame and state joined, two heads.
+    """Return a random narrow cell: frame, previous frame and state joined, two heads; an `aligned`
+    one is joined by the previous SR, too.
 
     The state's channels reach very different values, as those of trained nets do, and none fades
     or explodes over time.
@@ -24,7 +31,11 @@ def rsesr_graph(
     frame = b.input("frame", channels, "frame")
     previous = b.input("previous_frame", channels, "previous_frame")
     given = b.input("state_in_0", state, "state_in:0")
-    h = b.node("concat", "joined", (frame, previous, given), 2 * channels + state)
+    parts, joined = (frame, previous, given), 2 * channels + state
+    if aligned:
+        parts = (*parts, b.input("previous_sr", channels * scale**2, "previous_sr"))
+        joined += channels * scale**2
+    h = b.node("concat", "joined", parts, joined)
     h = skip = b.conv("first", h, f, relu=True)
     for index in range(m):
         h = b.conv(f"body{index}", h, f, relu=True)

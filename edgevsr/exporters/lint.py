@@ -205,6 +205,8 @@ def _states(lint: _Linter) -> Iterator[Finding]:
     for role, key in taken.items():
         if role == "previous_frame" and "frame" in taken:
             yield from _tied(lint, taken["frame"], key, "in")
+        if role == "previous_sr" and "sr" in made:
+            yield from _tied(lint, made["sr"], key, "out", moved=True)
         if not role.startswith("state_in:"):
             continue
         partner = made.get(role.replace("state_in:", "state_out:"))
@@ -223,11 +225,13 @@ def _states(lint: _Linter) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _tied(lint: _Linter, source: str, key: str, direction: str) -> Iterator[Finding]:
-    """Compare an input with the end whose codes it is fed."""
+def _tied(
+    lint: _Linter, source: str, key: str, direction: str, moved: bool = False
+) -> Iterator[Finding]:
+    """Compare an input with the end whose codes it is fed, `moved` into another shape or not."""
     other, own = lint.inner(source, direction), lint.inner(key, "in")
     name = lint.view.tensors[source].name
-    if own.shape and other.shape and own.shape != other.shape:
+    if own.shape and other.shape and own.shape != other.shape and not moved:
         yield lint.finding(
             "state-unpaired", None, key, f"is {_dims(own)}, fed from {name!r} of {_dims(other)}",
             "give both ends of a state one shape",

@@ -21,10 +21,10 @@ from edgevsr.graph.int16 import has_int16
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.normalise import drop_idle_clips
 from edgevsr.graph.roles import METADATA_KEY, metadata_text
-from edgevsr.graph.streaming import state_pairs
+from edgevsr.graph.streaming import fed_back
 
 IO_DTYPES = ("int8", "uint8", "float")
-IMAGE_ROLES = ("frame", "previous_frame", "sr")
+IMAGE_ROLES = ("frame", "previous_frame", "previous_sr", "sr")
 
 
 def tflite_bytes(
@@ -92,7 +92,7 @@ def _check_quantization(graph: Graph) -> None:
     missing = next((name for name in graph.tensors if name not in graph.qparams), None)
     if missing is not None:
         raise ExportError(f"tensor {missing!r} of an int8 graph has no scale; quantize it again")
-    for name, output in state_pairs(graph):
+    for name, output in fed_back(graph):
         if graph.qparams[name] != graph.qparams[output]:
             raise ExportError(
                 f"{graph.roles[name].replace('state_in:', 'state ')}: input {name!r} and output "

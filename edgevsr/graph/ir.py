@@ -88,8 +88,9 @@ class Graph:
     """A network as nodes in execution order, with everything a file needs to say about itself.
 
     `qparams` is empty for a float graph and covers every activation tensor of an int8 one.
-    `roles` maps each graph input and output to its role (`frame`, `previous_frame`,
-    `state_in:K`, `sr`, `state_out:K`). `meta` is provenance: net, scale, colour, activation.
+    `roles` maps each graph input and output to its role (`frame`, `previous_frame`, `previous_sr`
+    as `edgevsr.motion.compensated` gives it, `state_in:K`, `sr`, `state_out:K`). `meta` is
+    provenance: net, scale, colour, activation.
     `size` is (width, height) when the source file fixed one.
     """
 

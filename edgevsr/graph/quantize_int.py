@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevsr.graph.ir import Array, Graph, Node, QuantParams
-from edgevsr.graph.streaming import state_pairs
+from edgevsr.graph.streaming import fed_back
 
 #: The key of a float graph's meta, and of a checkpoint's description, that holds the scale and
 #: zero point of every tensor where training has settled them.
@@ -27,7 +27,7 @@ _LARGEST_BIAS = 2.0**30
 def tied_tensors(graph: Graph) -> list[frozenset[str]]:
     """Return the groups of tensors that must share scale and zero point.
 
-    These are the two sides of every pass-through operation, and a state's input and output.
+    These are the two sides of every pass-through operation, and what is fed back.
     """
     group: dict[str, set[str]] = {name: {name} for name in graph.tensors}
 
@@ -41,7 +41,7 @@ def tied_tensors(graph: Graph) -> list[frozenset[str]]:
         if node.op in PASS_THROUGH:
             for name in node.inputs:
                 tie(node.output, name)
-    for name, output in state_pairs(graph):
+    for name, output in fed_back(graph):
         tie(name, output)
     unique = {id(members): frozenset(members) for members in group.values() if len(members) > 1}
     return list(unique.values())

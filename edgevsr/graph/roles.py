@@ -14,10 +14,10 @@ from edgevsr.graph.ir import Graph
 METADATA_KEY = "edgevsr"
 
 _MAX_METADATA_BYTES = 1 << 20
-_ROLE = re.compile(r"frame|previous_frame|sr|state_(in|out):\d{1,3}")
+_ROLE = re.compile(r"frame|previous_frame|previous_sr|sr|state_(in|out):\d{1,3}")
 _STATE_NAME = re.compile(r"(?:.*[^a-z])?state_(in|out)(?:[^a-z0-9]?(\d{1,3}))?(?:[^a-z0-9].*)?")
 _WAY_OUT = (
-    "name inputs frame, previous_frame, state_in_0 …, and outputs sr, state_out_0 … "
+    "name inputs frame, previous_frame, previous_sr, state_in_0 …, and outputs sr, state_out_0 … "
     "(torch.onnx.export: input_names, output_names)"
 )
 
@@ -103,7 +103,7 @@ def _roles_of(names: Sequence[str], main: str, direction: str) -> dict[str, str]
         if match and match[1] == direction:
             roles[name] = f"state_{direction}:{int(match[2] or 0)}"
         elif direction == "in" and "prev" in name.lower():
-            roles[name] = "previous_frame"
+            roles[name] = "previous_sr" if "sr" in name.lower() else "previous_frame"
         else:
             roles[name] = main
     return roles
@@ -125,6 +125,12 @@ def _check(graph: Graph, where: str) -> None:
             f"{frame.channels}"
         )
     for name in graph.inputs:
+        wanted = replace(frame, channels=frame.channels * (numerator // denominator) ** 2)
+        if graph.roles[name] == "previous_sr" and graph.tensors[name] != wanted:
+            raise SourceError(
+                f"{where}: input {name!r} takes the previous SR frame at LR size, scale² times the "
+                f"channels: expected {wanted.channels}, got {graph.tensors[name].channels}"
+            )
         _, _, index = graph.roles[name].partition("state_in:")
         partners = [out for out in graph.outputs if graph.roles[out] == f"state_out:{index}"]
         if index and (not partners or graph.tensors[partners[0]] != graph.tensors[name]):

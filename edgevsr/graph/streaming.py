@@ -1,6 +1,6 @@
 """A network run frame after frame: what it takes at each, and the reference run with its state.
 
-The first frame has zero state, and is its own previous frame.
+The first frame has zero state, is its own previous frame, and stands for the SR before it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.reference import run_float, run_int8
+from edgevsr.motion import compensated, motion_since, unmoved
 
 #: Arrays (1, H, W, C) by role.
 Tensors = dict[str, Array]
@@ -28,6 +29,15 @@ def state_pairs(graph: Graph) -> list[tuple[str, str]]:
     return pairs
 
 
+def fed_back(graph: Graph) -> list[tuple[str, str]]:
+    """Return the (input, output) tensors whose codes go from one frame to the next: states, and
+    the SR frame."""
+    pairs = state_pairs(graph)
+    if "previous_sr" in graph.roles.values():
+        pairs.append((graph.input_of("previous_sr"), graph.output_of("sr")))
+    return pairs
+
+
 def is_recurrent(graph: Graph) -> bool:
     """Whether an SR frame depends on more than its LR frame."""
     return len(graph.inputs) > 1
@@ -38,6 +48,9 @@ def inputs_by_role(graph: Graph, frame: Array, before: Mapping[str, Array]) -> T
 
     `before` holds the outputs of the frame before and that frame itself, by role; without them
     states are zero and the previous frame is the frame.
+
+    Raises:
+        EdgeVsrError: the graph takes the previous SR, and OpenCV is not installed.
     """
     inputs: Tensors = {}
     for name in graph.inputs:
@@ -46,6 +59,8 @@ def inputs_by_role(graph: Graph, frame: Array, before: Mapping[str, Array]) -> T
             inputs[role] = frame
         elif role == "previous_frame":
             inputs[role] = before.get("frame", frame)
+        elif role == "previous_sr":
+            inputs[role] = _previous_sr(graph, frame, before)
         elif (carried := before.get(role.replace("state_in", "state_out"))) is not None:
             inputs[role] = carried
         else:
@@ -53,6 +68,14 @@ def inputs_by_role(graph: Graph, frame: Array, before: Mapping[str, Array]) -> T
             zero = graph.qparams[name].zero_point if graph.quantized else 0
             inputs[role] = np.full(shape, zero, frame.dtype)
     return inputs
+
+
+def _previous_sr(graph: Graph, frame: Array, before: Mapping[str, Array]) -> Array:
+    if "sr" not in before:
+        return unmoved(frame, graph.scale)
+    sr = before["sr"]
+    motion = motion_since(frame[0], before["frame"][0], graph.scale)
+    return compensated(sr if graph.quantized else sr.clip(0.0, 1.0), motion, graph.scale)
 
 
 def run_graph_by_role(graph: Graph, inputs: Mapping[str, Array]) -> Tensors:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from edgevsr.errors import SpecError
 from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, Form
+from edgevsr.nets.streaming import inputs_by_role
 from edgevsr.spec import NetSpec
 
 T = TypeVar("T")
@@ -145,47 +146,52 @@ class Net(nn.Module, ABC):
 
 
 class RecurrentNet(Net):
-    """A network that carries one state (N, num_state, H, W), never negative, between frames.
+    """A network that sees the past: the frame before, a state of its own (N, num_state, H, W),
+    never negative, and, where it is aligned, its SR of the frame before, moved to this one.
 
-    The first frame is its own previous frame and starts from a state of zeros.
+    The first frame is its own previous frame, starts from a state of zeros, and stands for the SR
+    before it.
     """
 
     @property
     def inputs(self) -> dict[str, int]:
         """The channels of each input, by role."""
-        channels = self.spec.channels
-        state = self.spec.options["num_state"]
-        return {"frame": channels, "previous_frame": channels, "state_in:0": state}
+        channels, options = self.spec.channels, self.spec.options
+        inputs = {"frame": channels, "previous_frame": channels}
+        if options["num_state"]:
+            inputs["state_in:0"] = options["num_state"]
+        if options.get("aligned"):
+            inputs["previous_sr"] = channels * self.spec.scale**2
+        return inputs
 
     def forward(self, frames: Tensor, window: int | None = None) -> Tensor:
         """Return the SR of clips (N, T, C, H, W), or of frames (N, C, H, W), each a clip of one.
 
-        Gradients reach back through at most `window` frames: every so often the state is
+        Gradients reach back through at most `window` frames: every so often what is carried is
         detached.
         """
         if frames.dim() == 4:
             return self.forward(frames[:, None])[:, 0]
         outputs: list[Tensor] = []
-        with self._narrow_once():
-            previous = frames[:, 0]
-            state = previous.new_zeros(
-                previous.shape[0], self.inputs["state_in:0"], *previous.shape[2:]
-            )
+        with self.narrow_once():
+            before: dict[str, Tensor] = {}
             for index, frame in enumerate(frames.unbind(1)):
                 if window and index % window == 0:
-                    state = state.detach()
-                sr, state = self.step(frame, previous, state)
-                outputs.append(sr)
-                previous = frame
+                    before = {role: carried.detach() for role, carried in before.items()}
+                before = self.step(frame, before)
+                outputs.append(before["sr"])
         return torch.stack(outputs, 1)
 
-    def step(self, frame: Tensor, previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return SR (N, C, H·scale, W·scale) and the next state of one frame (N, C, H, W)."""
-        found = self._run({"frame": frame, "previous_frame": previous, "state_in:0": state})
-        return found["sr"], found["state_out:0"]
+    def step(self, frame: Tensor, before: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return by role what frames (N, C, H, W) give and what the next ones need beside it.
+
+        `before` is what this returned for the frames before, empty at the first ones.
+        """
+        found = self._run(inputs_by_role(self.inputs, frame, before))
+        return {**found, "frame": frame}
 
     @contextmanager
-    def _narrow_once(self) -> Iterator[None]:
+    def narrow_once(self) -> Iterator[None]:
         """Collapse every block once for all frames of a clip."""
         blocks = [module for module in self.modules() if isinstance(module, CollapsibleConv)]
         for block in blocks:

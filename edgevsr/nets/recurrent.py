@@ -27,7 +27,8 @@ class _Cell(RecurrentNet):
         feat, state, wide = spec.options["num_feat"], spec.options["num_state"], spec.expansion
         self.first = CollapsibleConv(sum(self.inputs.values()), feat, 3, wide)
         self.detail = CollapsibleConv(feat, spec.channels * spec.scale**2, 3, wide)
-        self.state = CollapsibleConv(feat, state, 3, wide)
+        if state:
+            self.state = CollapsibleConv(feat, state, 3, wide)
         self.first_act = activation(spec.activation, feat)
         self.state_act = nn.ReLU()
 
@@ -36,12 +37,12 @@ class _Cell(RecurrentNet):
         return ops.activate(self.first_act, ops.conv(self.first, joined, "first"), "first_act")
 
     def _end(self, ops: Ops[T], given: Mapping[str, T], h: T) -> dict[str, T]:
-        state = ops.activate(self.state_act, ops.conv(self.state, h, "state"), "state_out_0")
+        outputs: dict[str, T] = {}
+        if self.spec.options["num_state"]:
+            state = ops.conv(self.state, h, "state")
+            outputs["state_out:0"] = ops.activate(self.state_act, state, "state_out_0")
         detail = ops.conv(self.detail, h, "detail")
-        return {
-            "sr": shuffled(ops, self.spec, detail, given["frame"]),
-            "state_out:0": state,
-        }
+        return {"sr": shuffled(ops, self.spec, detail, given["frame"]), **outputs}
 
 
 class Rsesr(_Cell):
@@ -49,7 +50,7 @@ class Rsesr(_Cell):
     each.
 
     Source: SESR, Bhardwaj et al., MLSys 2022, for the body; RLSP, Fuoli et al., ICCVW 2019, for
-    the state of features.
+    the state of features; FRVSR, Sajjadi et al., CVPR 2018, for the aligned SR before.
     """
 
     def __init__(self, spec: NetSpec) -> None:

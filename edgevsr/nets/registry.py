@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ _RECURRENT = {
 _SPELLED = {
     "sesr": re.compile(r"sesr-f(?P<num_feat>\d{1,3})-m(?P<num_block>\d{1,2})"),
     "rsesr": re.compile(
-        r"rsesr-f(?P<num_feat>\d{1,3})-m(?P<num_block>\d{1,2})-s(?P<num_state>\d{1,3})"
+        r"rsesr-f(?P<num_feat>\d{1,3})-m(?P<num_block>\d{1,2})"
+        r"(?:-s(?P<num_state>\d{1,3}))?(?P<aligned>-mc)?"
     ),
     "rrn": re.compile(r"rrn-(?P<num_feat>\d{1,3})-(?P<num_block>\d{1,2})"),
 }
@@ -99,11 +101,15 @@ def _spelled(name: str) -> NetSpec | None:
         found = pattern.fullmatch(name.removesuffix("-rgb"))
         if not found:
             continue
-        options = {key: int(value) for key, value in found.groupdict().items()}
+        options = _options(found.groupdict())
         if 0 in options.values():
             return None
+        if family == "rsesr" and len(options) < 3:
+            return None  # without state and alignment it is single-image SESR
         if family == "rrn":
             options["num_state"] = options["num_feat"]
+        if family == "rsesr":
+            options.setdefault("num_state", 0)
         return NetSpec(
             name,
             family,
@@ -113,6 +119,11 @@ def _spelled(name: str) -> NetSpec | None:
             options=options,
         )
     return None
+
+
+def _options(groups: Mapping[str, str | None]) -> dict[str, int]:
+    """Return the numbers that a name spells out; what is only named there counts as 1."""
+    return {key: int(text) if text.isdigit() else 1 for key, text in groups.items() if text}
 
 
 def build(spec: NetSpec) -> Net:

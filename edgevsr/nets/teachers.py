@@ -112,12 +112,10 @@ class OwnTeacher(Teacher):
         if not isinstance(net, RecurrentNet):
             yield from (net(frame[None])[0] for frame in clip)
             return
-        previous = clip[:1]
-        state = previous.new_zeros(1, net.inputs["state_in:0"], *clip.shape[-2:])
+        before: dict[str, Tensor] = {}
         for frame in clip[:, None]:
-            sr, state = net.step(frame, previous, state)
-            previous = frame
-            yield sr[0]
+            before = net.step(frame, before)
+            yield before["sr"][0]
 
 
 class ReferenceTeacher(Teacher):

@@ -15,7 +15,7 @@ from edgevsr.graph.ir import Array, Graph, Node, QuantParams
 from edgevsr.graph.normalise import used_once, with_nodes
 from edgevsr.graph.quantize_int import tied_tensors
 from edgevsr.graph.reference import run_float, run_node_float
-from edgevsr.graph.streaming import state_pairs
+from edgevsr.graph.streaming import is_recurrent
 from edgevsr.progress import Bar, progress
 from edgevsr.quantization import ranges as choosing
 from edgevsr.quantization.equalization import equalize
@@ -27,7 +27,7 @@ from edgevsr.quantization.slopes import on_slope_grid, rounded_once
 
 __all__ = ["ROUNDINGS", "Rounding", "Scheme", "plan_graph", "quantize_graph"]
 
-_IMAGE_ROLES = ("frame", "previous_frame", "sr")
+_IMAGE_ROLES = ("frame", "previous_frame", "previous_sr", "sr")
 _SAMPLES = 60_000
 #: How often the scale behind a leaky layer may be halved: kernels keep such a factor exactly.
 _FINER = (0, 1, 2)
@@ -51,7 +51,7 @@ def quantize_graph(
     check_quantizable(graph, frames)
     graph = on_slope_grid(graph)
     clips = as_clips(graph, frames)
-    passes = _PASSES if state_pairs(graph) and scheme.rounding == "together" else 1
+    passes = _PASSES if is_recurrent(graph) and scheme.rounding == "together" else 1
     with progress("quantizing", (1 + passes) * len(graph.nodes)) as bar:
         rolled = list(roll(graph, clips))
         graph, qparams, feeds = _prepared(graph, [feed for feed, _ in rolled], scheme, bar)

@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 from edgevsr.errors import DeviceError, SourceError, SpecError
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import is_recurrent
+from edgevsr.motion import compensated, motion_since, unmoved
 from edgevsr.runtime import tiling
 from edgevsr.runtime.frames import FrameCodec, white_of
 from edgevsr.runtime.runners import Runner, Runtime, available_threads, check_runtime, open_runner
-from edgevsr.runtime.state import PREVIOUS_FRAME, State, check_finite, check_state, check_tied
+from edgevsr.runtime.state import (
+    PREVIOUS_FRAME,
+    PREVIOUS_SR,
+    State,
+    check_finite,
+    check_state,
+    check_tied,
+)
 
 Size = tuple[int, int]
 
@@ -160,8 +168,10 @@ class SrModel:
         Raises:
             SpecError: an array is missing, unknown, of another shape or type, or holds NaN.
         """
-        dtype = "int8" if self.graph.quantized and self.runtime != "onnxruntime" else "float32"
-        size = check_state(self.graph, self.runtime == "onnxruntime", dtype, state)
+        codes = self.graph.quantized and not self._nchw
+        images = str(self.graph.meta.get("io", "int8")).replace("float", "float32")
+        dtypes = ("int8", images) if codes else ("float32", "float32")
+        size = check_state(self.graph, self._nchw, *dtypes, state)
         self._state, self._state_size = dict(state), size
 
     def _upscale(self, lr: Array) -> Array:
@@ -200,6 +210,8 @@ class SrModel:
         check_finite(self.graph, state, self._where)
         if is_recurrent(self.graph):
             self._state = {**state, PREVIOUS_FRAME: lr}
+            if PREVIOUS_SR in self.graph.roles.values():
+                self._state[PREVIOUS_SR] = sr
         return frame
 
     def _input(self, name: str, lr: Array, dtype: str, prepared: _Prepared) -> Array:
@@ -208,14 +220,34 @@ class SrModel:
             return prepared.codecs["frame"].encode(lr)
         if role == PREVIOUS_FRAME:
             return prepared.codecs["frame"].encode(self._state.get(PREVIOUS_FRAME, lr))
+        if role == PREVIOUS_SR:
+            return self._previous_sr(lr, prepared)
         carried = self._state.get(role.replace("state_in", "state_out"))
         if carried is not None:
             return carried
         shape = self.graph.shape(name, (lr.shape[1], lr.shape[0]))
-        if self.runtime == "onnxruntime":
+        if self._nchw:
             shape = (shape[0], shape[3], shape[1], shape[2])
         zero = self.graph.qparams[name].zero_point if dtype == "int8" else 0
         return np.full(shape, zero + (128 if dtype == "uint8" else 0), dtype)
+
+    def _previous_sr(self, lr: Array, prepared: _Prepared) -> Array:
+        """Return the SR frame before, as the file gave it, moved to where this frame has it."""
+        sr = self._state.get(PREVIOUS_SR)
+        if sr is None:
+            frame = prepared.codecs["frame"].encode(lr)
+            given = unmoved(frame.transpose(0, 2, 3, 1) if self._nchw else frame, self.scale)
+        else:
+            if sr.dtype.kind == "f":
+                sr = sr.clip(0.0, white_of(self.graph))
+            motion = motion_since(lr, self._state[PREVIOUS_FRAME], self.scale)
+            sr = sr.transpose(0, 2, 3, 1) if self._nchw else sr
+            given = compensated(sr, motion, self.scale)
+        return np.ascontiguousarray(given.transpose(0, 3, 1, 2)) if self._nchw else given
+
+    @property
+    def _nchw(self) -> bool:
+        return self.runtime == "onnxruntime"
 
     def prepare(self, size: Size) -> Runner:
         """Return the runner for LR frames of (width, height), in the layout of its own file.
@@ -239,7 +271,7 @@ class SrModel:
 
     def _make(self, size: Size) -> _Prepared:
         runner, how_resized = self._runner(size)
-        nchw, white = self.runtime == "onnxruntime", white_of(self.graph)
+        nchw, white = self._nchw, white_of(self.graph)
         roles = self.graph.roles
         inputs = dict(zip((roles[name] for name in self.graph.inputs), runner.inputs, strict=True))
         outputs = dict(

@@ -12,30 +12,31 @@ import numpy as np
 from edgevsr.errors import DataError, SourceError, SpecError
 from edgevsr.files import write_bytes
 from edgevsr.graph.ir import Array, Graph
-from edgevsr.graph.streaming import state_pairs
+from edgevsr.graph.streaming import fed_back, state_pairs
 
-#: Arrays by role, `state_out:K` and `previous_frame`, states in the layout and type of the file
-#: that is run, the frame (H, W, C) as it was given.
+#: Arrays by role, `state_out:K`, `previous_frame` and `previous_sr`: the frame (H, W, C) as it was
+#: given, the others in the layout and type of the file that is run, the SR as it came out.
 State = dict[str, Array]
 
 PREVIOUS_FRAME = "previous_frame"
+PREVIOUS_SR = "previous_sr"
 _MAX_BYTES = 1 << 30
 
 
 def check_tied(graph: Graph, where: str) -> None:
-    """Refuse an int8 network whose states cannot be fed back as bytes.
+    """Refuse an int8 network whose states or SR cannot be fed back as bytes.
 
     Raises:
-        SourceError: a state's input and output differ in scale or zero point.
+        SourceError: such an input and its output differ in scale or zero point.
     """
     if not graph.quantized:
         return
-    for name, output in state_pairs(graph):
+    for name, output in fed_back(graph):
         given, made = graph.qparams[name], graph.qparams[output]
         if given != made:
             raise SourceError(
-                f"{where}: state output {output!r} has scale {made.scale:g}, zero point "
-                f"{made.zero_point}, and state input {name!r} has {given.scale:g}, "
+                f"{where}: output {output!r} has scale {made.scale:g}, zero point "
+                f"{made.zero_point}, and the input {name!r} that it goes into has {given.scale:g}, "
                 f"{given.zero_point}: its bytes cannot be fed back; quantize the float network "
                 "with: edgevsr quantize SOURCE --calib CLIPS"
             )
@@ -57,18 +58,24 @@ def check_finite(graph: Graph, state: Mapping[str, Array], where: str) -> None:
 
 
 def check_state(
-    graph: Graph, nchw: bool, dtype: str, state: Mapping[str, Array]
+    graph: Graph, nchw: bool, dtype: str, image_dtype: str, state: Mapping[str, Array]
 ) -> tuple[int, int]:
     """Return the (width, height) of the frames that a state from outside belongs to.
+
+    `dtype` is that of states in the file that is run, `image_dtype` that of its frames.
 
     Raises:
         SpecError: an array is missing, unknown, or has another shape or type than the network
             takes, or holds NaN.
     """
     pairs = state_pairs(graph)
-    roles = {graph.roles[output]: output for _, output in pairs}
-    takes_previous = PREVIOUS_FRAME in graph.roles.values()
-    expected = {*roles, PREVIOUS_FRAME} if takes_previous else set(roles)
+    roles = {graph.roles[output]: (output, dtype) for _, output in pairs}
+    taken = set(graph.roles.values())
+    if PREVIOUS_SR in taken:
+        roles[PREVIOUS_SR] = (graph.output_of("sr"), image_dtype)
+    expected = set(roles)
+    if taken & {PREVIOUS_FRAME, PREVIOUS_SR}:
+        expected.add(PREVIOUS_FRAME)
     if not expected:
         raise SpecError("state: this network carries none; use a recurrent one")
     if set(state) - {PREVIOUS_FRAME} != set(roles) or not expected <= set(state):
@@ -82,16 +89,16 @@ def check_state(
             f"state: {PREVIOUS_FRAME} has shape {frame.shape}, expected (H, W, {graph.channels})"
         )
     size = None if frame is None else (frame.shape[1], frame.shape[0])
-    for role, name in roles.items():
+    for role, (name, wanted) in roles.items():
         array = state[role]
         height, width = _sides(array, nchw)
         size = size or (width, height)
         shape = graph.shape(name, size)
         if nchw:
             shape = (shape[0], shape[3], shape[1], shape[2])
-        if array.shape != shape or array.dtype != np.dtype(dtype):
+        if array.shape != shape or array.dtype != np.dtype(wanted):
             raise SpecError(
-                f"state: {role} is {array.shape} of {array.dtype}, expected {shape} of {dtype} "
+                f"state: {role} is {array.shape} of {array.dtype}, expected {shape} of {wanted} "
                 f"for frames of {size[0]}x{size[1]}"
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():

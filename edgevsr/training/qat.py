@@ -26,9 +26,10 @@ from edgevsr.collapsing import narrow_graph
 from edgevsr.data.pairs import Pairs
 from edgevsr.graph.ir import Node, QuantParams
 from edgevsr.graph.reference_int8 import convolution_multiplier
-from edgevsr.graph.streaming import is_recurrent, state_pairs
+from edgevsr.graph.streaming import is_recurrent
 from edgevsr.nets.blocks import CollapsibleDeconv, subpixel_kernel
 from edgevsr.nets.ops import Net, TorchOps
+from edgevsr.nets.streaming import inputs_by_role
 from edgevsr.quantization.learned import ranges_from_json
 from edgevsr.quantization.ptq import plan_graph
 from edgevsr.quantization.ranges import IMAGE
@@ -125,25 +126,17 @@ class Int8Net(nn.Module):
         if not is_recurrent(self.graph):
             flat = self._run({frame: codes.flatten(0, 1)}, layers)[sr]
             return flat.view(*codes.shape[:2], *flat.shape[1:])
-        pairs = state_pairs(self.graph)
-        previous = codes[:, 0]
-        states = {
-            name: previous.new_zeros(
-                previous.shape[0], self.graph.tensors[name].channels, *previous.shape[2:]
-            )
-            for name, _ in pairs
-        }
+        roles = self.graph.roles
+        channels = {roles[name]: self.graph.tensors[name].channels for name in self.graph.inputs}
         outputs = []
+        before: dict[str, Tensor] = {}
         for index, current in enumerate(codes.unbind(1)):
             if window and index % window == 0:
-                states = {name: state.detach() for name, state in states.items()}
-            given = {frame: current, **states}
-            if "previous_frame" in self.graph.roles.values():
-                given[self.graph.input_of("previous_frame")] = previous
-            found = self._run(given, layers)
-            states = {name: found[output] for name, output in pairs}
+                before = {role: carried.detach() for role, carried in before.items()}
+            given = inputs_by_role(channels, current, before, white=255.0)
+            found = self._run({self.graph.input_of(role): x for role, x in given.items()}, layers)
+            before = {roles[name]: found[name] for name in self.graph.outputs} | {"frame": current}
             outputs.append(found[sr])
-            previous = current
         return torch.stack(outputs, 1)
 
     def _run(self, given: dict[str, Tensor], layers: Mapping[str, Layer]) -> dict[str, Tensor]:

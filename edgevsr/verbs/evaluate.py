@@ -20,7 +20,7 @@ from edgevsr.evaluation import (
     scores_csv,
 )
 from edgevsr.files import check_output, write_bytes
-from edgevsr.metrics import has_flow
+from edgevsr.motion import has_flow
 from edgevsr.nets.references import open_clip_model, refuse_for_references
 from edgevsr.progress import progress
 from edgevsr.runtime.model import SrModel

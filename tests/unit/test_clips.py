@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgevsr import metrics
+from edgevsr import motion
 from edgevsr.clip_scores import ClipMeans, ClipMeter, ClipScore, FrameScore, score_clips
 from edgevsr.data.colour import rgb_to_y
 from edgevsr.data.degrade import blur_decimate, round_u8
 from edgevsr.data.listing import Clip, group_clips, list_media
 from edgevsr.errors import DataError, EdgeVsrError
 from edgevsr.evaluation import Picture, evaluate_model, read_pictures, scores_csv
-from edgevsr.metrics import flow, flow_distance, psnr_db, ssim
+from edgevsr.metrics import flow_distance, psnr_db, ssim
+from edgevsr.motion import flow
 from edgevsr.runtime.probe import moving_frames
 from tests.unit.test_evaluate import Nearest
 
@@ -154,7 +155,7 @@ def test_flicker_costs_consistency() -> None:
 
 
 def test_without_opencv_consistency_is_null_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "has_flow", lambda: False)
+    monkeypatch.setattr(motion, "has_flow", lambda: False)
     monkeypatch.setattr("edgevsr.clip_scores.has_flow", lambda: False)
     frame = np.zeros((40, 40))
     meter = ClipMeter()

@@ -93,6 +93,8 @@ def assert_same_frames(forward: Int8Net, int8: Graph, clip: NDArray[np.float32])
         ("fsrcnn", 3, "leaky"),
         ("rsesr-f8-m2-s4", 4, None),
         ("rsesr-f8-m2-s4-rgb", 2, None),
+        ("rsesr-f8-m2-mc", 4, None),
+        ("rsesr-f8-m2-s4-mc-rgb", 2, None),
         ("rrn-8-2", 2, None),
     ],
 )

@@ -20,7 +20,9 @@ SIZE = (24, 16)
 
 
 @pytest.mark.parametrize("colour", ["y", "rgb"])
-@pytest.mark.parametrize("name", ["rsesr-f8-m2-s4", "rrn-8-2"])
+@pytest.mark.parametrize(
+    "name", ["rsesr-f8-m2-s4", "rrn-8-2", "rsesr-f8-m2-s4-mc", "rsesr-f8-m2-mc"]
+)
 def test_a_clip_of_a_hundred_frames(name: str, colour: str, tmp_path: Path) -> None:
     """At most 0.01/255 between the wide net over the clip and the narrow files frame by frame."""
     import torch

@@ -12,10 +12,13 @@ import torch
 from edgevsr.collapsing import collapse_net, narrow_graph
 from edgevsr.errors import SpecError
 from edgevsr.exporters.onnx import onnx_bytes
+from edgevsr.graph.streaming import inputs_by_role
 from edgevsr.nets.ops import RecurrentNet
 from edgevsr.nets.registry import build, net_spec
 
-CELLS = ["rsesr-f8-m2-s5", "rsesr-f6-m1-s3-rgb", "rrn-6-2"]
+CELLS = [
+    "rsesr-f8-m2-s5", "rsesr-f6-m1-s3-rgb", "rrn-6-2", "rsesr-f8-m2-mc", "rsesr-f6-m1-s3-mc-rgb",
+]  # fmt: skip
 
 
 def random_cell(name: str, scale: int = 2, seed: int = 0) -> RecurrentNet:
@@ -41,13 +44,11 @@ def test_a_clip_at_once_is_its_frames_in_turn(name: str, scale: int) -> None:
     clip = random_clip(net, 4, batch=2)
     with torch.no_grad():
         whole = net(clip)
-        previous = clip[:, 0]
-        state = torch.zeros(2, net.inputs["state_in:0"], 10, 13)
+        before: dict[str, torch.Tensor] = {}
         for index in range(4):
-            sr, state = net.step(clip[:, index], previous, state)
-            previous = clip[:, index]
-            torch.testing.assert_close(sr, whole[:, index], rtol=0, atol=1e-6)
-            assert float(state.min()) >= 0.0
+            before = net.step(clip[:, index], before)
+            torch.testing.assert_close(before["sr"], whole[:, index], rtol=0, atol=1e-6)
+            assert all(float(x.min()) >= 0.0 for role, x in before.items() if "state" in role)
         expanded = net.set_form("expanded")(clip)
     assert whole.shape == (2, 4, net.spec.channels, 10 * scale, 13 * scale)
     torch.testing.assert_close(expanded, whole, rtol=0, atol=1e-5)
@@ -62,28 +63,34 @@ def test_onnxruntime_streams_what_the_wide_network_gives(name: str) -> None:
         expected = net.set_form("expanded")(clip)[0].numpy()
     graph = narrow_graph(net)
     session = onnxruntime.InferenceSession(onnx_bytes(graph))
-    frames = clip[0].numpy()
-    state = np.zeros((1, net.inputs["state_in:0"], 10, 13), np.float32)
-    for index, frame in enumerate(frames):
-        given = {
-            graph.input_of("frame"): frame[None],
-            graph.input_of("previous_frame"): frames[max(index - 1, 0)][None],
-            graph.input_of("state_in:0"): state,
-        }
-        names = [graph.output_of("sr"), graph.output_of("state_out:0")]
-        sr, state = session.run(names, given)
-        assert np.abs(sr[0] - expected[index]).max() <= 0.01 / 255
+    names, roles = list(graph.outputs), graph.roles
+    before: dict[str, np.ndarray] = {}
+    for frame, wanted in zip(clip[0].numpy(), expected, strict=True):
+        nhwc = frame.transpose(1, 2, 0)[None]
+        inputs = inputs_by_role(graph, nhwc, before).items()
+        made = session.run(
+            names, {graph.input_of(role): x.transpose(0, 3, 1, 2) for role, x in inputs}
+        )
+        outputs = (x.transpose(0, 2, 3, 1) for x in made)
+        before = dict(zip((roles[name] for name in names), outputs, strict=True))
+        assert np.abs(before["sr"][0].transpose(2, 0, 1) - wanted).max() <= 0.01 / 255
+        before["frame"] = nhwc
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_collapses_within_the_bound(name: str) -> None:
-    collapsed = collapse_net(random_cell(name))
+    net = random_cell(name)
+    collapsed = collapse_net(net)
     assert 0 < collapsed.max_abs_err <= 1e-5
     roles = collapsed.graph.roles
-    assert {roles[name] for name in collapsed.graph.inputs} == {
-        "frame", "previous_frame", "state_in:0",
-    }  # fmt: skip
-    assert {roles[name] for name in collapsed.graph.outputs} == {"sr", "state_out:0"}
+    taken = {"frame", "previous_frame"} | ({"previous_sr"} if "-mc" in name else set())
+    states = net.spec.options["num_state"] > 0
+    assert {roles[name] for name in collapsed.graph.inputs} == taken | (
+        {"state_in:0"} if states else set()
+    )
+    assert {roles[name] for name in collapsed.graph.outputs} == {"sr"} | (
+        {"state_out:0"} if states else set()
+    )
     # GPU delegates corrupt an output that the graph also reads, and a state that passes through.
     assert not {*collapsed.graph.outputs} & {
         read for node in collapsed.graph.nodes for read in node.inputs
@@ -119,16 +126,14 @@ def test_the_window_bounds_how_far_gradients_reach() -> None:
         return [bool(frame.abs().max() > 0) for frame in clip.grad[0]]
 
     assert all(reach(0))
-    # The state is detached before frame 4; the frame before it is still read as the previous one.
-    assert reach(2) == [False, False, False, True, True, True]
+    assert reach(2) == [False, False, False, False, True, True]  # detached before the fifth
 
 
 def test_a_clip_of_one_frame_starts_from_nothing() -> None:
     net = random_cell("rsesr-f8-m2-s5")
     frame = torch.rand(1, 1, 10, 13)
     with torch.no_grad():
-        sr, _ = net.step(frame, frame, torch.zeros(1, 5, 10, 13))
-        torch.testing.assert_close(net(frame), sr, rtol=0, atol=1e-6)
+        torch.testing.assert_close(net(frame), net.step(frame, {})["sr"], rtol=0, atol=1e-6)
 
 
 def test_names_spell_out_any_structure() -> None:
@@ -137,6 +142,15 @@ def test_names_spell_out_any_structure() -> None:
     assert (spec.colour, spec.activation, spec.channels) == ("rgb", "relu", 3)
     assert net_spec("sesr-f24-m5", 4).options == {"num_feat": 24, "num_block": 5}
     assert net_spec("sesr-f24-m5", 4).activation == "leaky"
-    for wrong in ("rsesr-f0-m5-s12", "rsesr-f24-m5", "sesr-f24-m5-s12", "rrn-16"):
+    aligned = net_spec("rsesr-f24-m5-mc", 4)
+    assert aligned.options == {"num_feat": 24, "num_block": 5, "num_state": 0, "aligned": 1}
+    assert aligned.activation == "relu"
+    for wrong in (
+        "rsesr-f0-m5-s12",
+        "rsesr-f24-m5-s0-mc",
+        "rsesr-f24-m5",
+        "sesr-f24-m5-s12",
+        "rrn-16",
+    ):
         with pytest.raises(SpecError, match="not known"):
             net_spec(wrong, 4)

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevsr.errors import DataError, OutputError, SourceError, SpecError
+from edgevsr import motion
+from edgevsr.errors import (
+    DataError,
+    EdgeVsrError,
+    ExportError,
+    OutputError,
+    SourceError,
+    SpecError,
+)
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.exporters.tflite import tflite_bytes
 from edgevsr.graph.from_tflite import graph_from_tflite
@@ -26,6 +34,10 @@ from tests.recurrent import moving_clip, rsesr_graph
 SIZE = (24, 16)
 FLOAT = rsesr_graph(seed=1)
 INT8 = quantize_graph(FLOAT, [moving_clip()], Scheme(rounding="nearest"))
+ALIGNED = rsesr_graph(seed=1, aligned=True)
+ALIGNED_INT8 = quantize_graph(ALIGNED, [moving_clip()], Scheme(rounding="nearest"))
+each_float = pytest.mark.parametrize("real", [FLOAT, ALIGNED], ids=["plain", "aligned"])
+each_int8 = pytest.mark.parametrize("int8", [INT8, ALIGNED_INT8], ids=["plain", "aligned"])
 
 
 def write(path: Path, graph: Graph) -> Path:
@@ -34,12 +46,13 @@ def write(path: Path, graph: Graph) -> Path:
     return path
 
 
-def test_int8_streams_over_a_hundred_frames(tmp_path: Path) -> None:
+@each_int8
+def test_int8_streams_over_a_hundred_frames(int8: Graph, tmp_path: Path) -> None:
     """LiteRT's reference kernels equal the integer reference; the fast ones stay near it."""
-    file = write(tmp_path / "net.tflite", INT8)
+    file = write(tmp_path / "net.tflite", int8)
     judge = SrModel.open(file, runtime="litert-reference")
     for runtime in ("litert", "onnxruntime"):
-        found = stream_error(SrModel.open(file, runtime=runtime), INT8, judge)
+        found = stream_error(SrModel.open(file, runtime=runtime), int8, judge)
         assert found.frames == 100
         assert found.max_lsb_reference == 0
         assert found.max_lsb_runtime is not None
@@ -47,9 +60,10 @@ def test_int8_streams_over_a_hundred_frames(tmp_path: Path) -> None:
         assert found.fall_db <= 1.0
 
 
+@each_float
 @pytest.mark.parametrize("name", ["net.onnx", "net.tflite"])
-def test_float_streams_over_a_hundred_frames(name: str, tmp_path: Path) -> None:
-    found = stream_error(SrModel.open(write(tmp_path / name, FLOAT)), FLOAT)
+def test_float_streams_over_a_hundred_frames(name: str, real: Graph, tmp_path: Path) -> None:
+    found = stream_error(SrModel.open(write(tmp_path / name, real)), real)
     assert found.max_abs_err is not None
     assert found.max_abs_err <= MAX_ABS_ERR
 
@@ -70,7 +84,15 @@ def test_a_state_that_is_lost_shows_in_the_stream(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "graph"), [("f.onnx", FLOAT), ("q.onnx", INT8), ("q.tflite", INT8)]
+    ("name", "graph"),
+    [
+        ("f.onnx", FLOAT),
+        ("q.onnx", INT8),
+        ("q.tflite", INT8),
+        ("f.tflite", ALIGNED),
+        ("q.onnx", ALIGNED_INT8),
+        ("q.tflite", ALIGNED_INT8),
+    ],
 )
 def test_verify_reports_the_stream(name: str, graph: Graph, tmp_path: Path) -> None:
     found = verify_file(write(tmp_path / name, graph), graph)
@@ -81,23 +103,26 @@ def test_verify_reports_the_stream(name: str, graph: Graph, tmp_path: Path) -> N
     assert ("max_abs_err_stream" in names) == (not graph.quantized)
 
 
+@each_int8
 @pytest.mark.parametrize("io", ["uint8", "float"])
-def test_other_frame_types_stream_the_same_pixels(io: str, tmp_path: Path) -> None:
+def test_other_frame_types_stream_the_same_pixels(io: str, int8: Graph, tmp_path: Path) -> None:
     """With uint8 or float ends the state stays int8, and pixels stay the same."""
     path = tmp_path / "net.tflite"
-    path.write_bytes(tflite_bytes(INT8, SIZE, io))
-    models = [SrModel.open(source, runtime="litert-reference") for source in (path, INT8)]
+    path.write_bytes(tflite_bytes(int8, SIZE, io))
+    models = [SrModel.open(source, runtime="litert-reference") for source in (path, int8)]
     for frame in moving_frames(SIZE, 1, 4):
         first, second = (model.upscale_u8(frame) for model in models)
         np.testing.assert_array_equal(first, second)
+    models[0].restore(models[0].state)
 
 
-def test_the_first_frame_is_its_own_previous_frame_and_a_new_size_starts_anew() -> None:
-    model = SrModel.open(INT8, runtime="litert-reference")
+@each_int8
+def test_the_first_frame_is_its_own_previous_frame_and_a_new_size_starts_anew(int8: Graph) -> None:
+    model = SrModel.open(int8, runtime="litert-reference")
     frames = moving_frames(SIZE, 1, 3)
     codes = ((frame ^ np.uint8(128)).view(np.int8)[None] for frame in frames)
     expected = [
-        outputs["sr"][0].view(np.uint8) ^ np.uint8(128) for _, outputs in stream(INT8, codes)
+        outputs["sr"][0].view(np.uint8) ^ np.uint8(128) for _, outputs in stream(int8, codes)
     ]
     for _ in range(2):
         for frame, sr in zip(frames, expected, strict=True):
@@ -108,10 +133,13 @@ def test_the_first_frame_is_its_own_previous_frame_and_a_new_size_starts_anew() 
     assert model.state == {}
 
 
+@each_int8
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
-def test_a_state_is_kept_in_a_file_and_taken_back(runtime: str, tmp_path: Path) -> None:
+def test_a_state_is_kept_in_a_file_and_taken_back(
+    runtime: str, int8: Graph, tmp_path: Path
+) -> None:
     """A stream that is interrupted goes on as if it had not been."""
-    whole, model = (SrModel.open(INT8, runtime=runtime) for _ in range(2))
+    whole, model = (SrModel.open(int8, runtime=runtime) for _ in range(2))
     frames = moving_frames(SIZE, 1, 6)
     expected = [whole.upscale_u8(frame) for frame in frames]
     for frame in frames[:3]:
@@ -119,7 +147,7 @@ def test_a_state_is_kept_in_a_file_and_taken_back(runtime: str, tmp_path: Path) 
     write_state(tmp_path / "state.npz", model.state)
     with pytest.raises(OutputError, match="exists already"):
         write_state(tmp_path / "state.npz", model.state)
-    later = SrModel.open(INT8, runtime=runtime)
+    later = SrModel.open(int8, runtime=runtime)
     later.restore(read_state(tmp_path / "state.npz"))
     for frame, sr in zip(frames[3:], expected[3:], strict=True):
         np.testing.assert_array_equal(later.upscale_u8(frame), sr)
@@ -148,6 +176,15 @@ def test_states_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             model.restore(wrong)
         assert "\n" not in str(caught.value)
     model.restore(good)
+    aligned = SrModel.open(ALIGNED, runtime="litert")
+    aligned.upscale_u8(moving_frames(SIZE, 1, 1)[0])
+    for wrong, text in (
+        (good, "previous_sr"),
+        ({**aligned.state, "previous_sr": good["previous_frame"]}, "previous_sr is"),
+    ):
+        with pytest.raises(SpecError, match=text):
+            aligned.restore(wrong)
+    aligned.restore(aligned.state)
     (tmp_path / "state.npz").write_bytes(b"PK\x03\x04 cut short")
     for name in ("state.npz", "none.npz"):
         with pytest.raises(DataError, match="not a state"):
@@ -179,6 +216,26 @@ def test_a_frame_that_holds_nan_is_refused_before_it_reaches_the_state() -> None
     assert model.state["state_out:0"] is before
 
 
+def test_an_aligned_network_without_opencv_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(motion, "has_flow", lambda: False)
+    model = SrModel.open(ALIGNED)
+    frame = moving_frames(SIZE, 1, 1)[0]
+    model.upscale_u8(frame)
+    with pytest.raises(EdgeVsrError, match=r"edgevsr\[video\]"):
+        model.upscale_u8(frame)
+
+
+def test_an_sr_of_another_scale_than_its_way_back_is_named(tmp_path: Path) -> None:
+    moved = QuantParams(ALIGNED_INT8.qparams["sr"].scale * 1.5, -128)
+    odd = replace(ALIGNED_INT8, qparams={**ALIGNED_INT8.qparams, "previous_sr": moved})
+    with pytest.raises(SourceError, match="output 'sr' has scale"):
+        SrModel.open(odd)
+    with pytest.raises(ExportError, match="'sr' differ in scale"):
+        tflite_bytes(odd, SIZE)
+
+
 def test_states_of_two_scales_are_named(tmp_path: Path) -> None:
     """A .tflite that others quantized without tying the state cannot be streamed by bytes."""
     odd = quantized(FLOAT)
@@ -191,5 +248,5 @@ def test_states_of_two_scales_are_named(tmp_path: Path) -> None:
     data = path.read_bytes().replace(b'"state_out:7"', b'"sttae_out:7"')
     path.write_bytes(data)
     assert graph_from_tflite(path).roles["state_out_0"] == "state_out:0"
-    with pytest.raises(SourceError, match=r"odd\.tflite: state output 'state_out_0' has scale"):
+    with pytest.raises(SourceError, match=r"odd\.tflite: output 'state_out_0' has scale"):
         SrModel.open(path)

@@ -38,7 +38,7 @@ export interface Card {
 export const MAX_CARD_BYTES = 4 << 20;
 export const MAX_NET_BYTES = 256 << 20;
 const MAX_SIDE = 4096;
-const ROLE = /^(frame|previous_frame|sr|state_in:\d+|state_out:\d+)$/;
+const ROLE = /^(frame|previous_frame|previous_sr|sr|state_in:\d+|state_out:\d+)$/;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -68,6 +68,11 @@ export function parseCard(text: string, where: string): Card {
   const inputs = tensors(value.inputs) ?? wrong("inputs");
   const outputs = tensors(value.outputs) ?? wrong("outputs");
   if (!inputs.some((each) => each.role === "frame")) wrong("inputs: no frame");
+  if (inputs.some((each) => each.role === "previous_sr"))
+    throw new PlainError(
+      `${where}: takes SR frames that the host has aligned, which this page does not do. ` +
+        "Take a network without -mc in its name.",
+    );
   if (!outputs.some((each) => each.role === "sr")) wrong("outputs: no sr");
   for (const input of inputs) {
     if (!input.role.startsWith("state_in:")) continue;

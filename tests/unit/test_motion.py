@@ -1,0 +1,103 @@
+"""Motion compensation: found in real translations, undone by whole pixels, one form everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgevsr.motion import compensated, flow, luma_u8, motion_since, unmoved
+from edgevsr.nets import streaming
+
+SCALE = 4
+
+
+def texture(height: int, width: int) -> NDArray[np.uint8]:
+    """A picture with detail everywhere that bicubic downscaling keeps."""
+    coarse = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (-5, 2), (8, -7)])
+def test_a_translation_by_hr_pixels_is_found_and_undone(right: int, down: int) -> None:
+    """LR frames moved by fractions of a pixel; the SR before comes to lie on the SR now."""
+    world = texture(320, 400)
+    before, now = (
+        np.ascontiguousarray(world[top : top + 192, left : left + 256])
+        for top, left in ((64, 72), (64 - down, 72 - right))
+    )
+    lr_before, lr_now = (
+        np.asarray(Image.fromarray(hr).reduce(SCALE))[..., None] for hr in (before, now)
+    )
+    motion = motion_since(lr_now, lr_before, SCALE)
+    inside = motion[6:-6, 6:-6]
+    assert np.mean(inside == (-right, -down)) > 0.9
+    moved = compensated(before[None, ..., None], motion, SCALE)
+    blocks = now.reshape(48, 4, 64, 4).transpose(0, 2, 1, 3).reshape(48, 64, 16)
+    off = np.abs(moved[0].astype(int) - blocks)[6:-6, 6:-6]
+    still = np.abs(compensated(before[None, ..., None], motion * 0, SCALE)[0].astype(int) - blocks)
+    assert off.mean() < 1.0
+    if right or down:
+        assert off.mean() < still[6:-6, 6:-6].mean() / 4
+
+
+def plainly(sr: NDArray[np.int8], motion: NDArray[np.int32], scale: int) -> NDArray[np.int8]:
+    """The definition, pixel by pixel."""
+    _, tall, wide, channels = sr.shape
+    height, width = tall // scale, wide // scale
+    out = np.zeros((1, height, width, scale * scale * channels), sr.dtype)
+    for y in range(height):
+        for x in range(width):
+            values = [
+                sr[0, np.clip(y * scale + dy + motion[y, x, 1], 0, tall - 1),
+                   np.clip(x * scale + dx + motion[y, x, 0], 0, wide - 1)]
+                for dy in range(scale) for dx in range(scale)
+            ]  # fmt: skip
+            out[0, y, x] = np.concatenate(values)
+    return out
+
+
+@given(
+    arrays(np.int8, (1, 6, 9, 2)),
+    arrays(np.int32, (2, 3, 2), elements=st.integers(-40, 40)),
+)
+def test_blocks_come_whole_from_where_they_were(
+    sr: NDArray[np.int8], motion: NDArray[np.int32]
+) -> None:
+    expected = plainly(sr, motion, 3)
+    np.testing.assert_array_equal(compensated(sr, motion, 3), expected)
+    given_sr = torch.from_numpy(sr.astype(np.float32).transpose(0, 3, 1, 2))
+    trained = streaming.compensated(given_sr, torch.from_numpy(motion).long()[None], 3)
+    np.testing.assert_array_equal(trained.numpy().transpose(0, 2, 3, 1), expected)
+
+
+def test_without_motion_it_is_space_to_depth_and_the_first_frame_its_own() -> None:
+    frame = np.random.default_rng(0).integers(0, 255, (1, 5, 7, 3), np.uint8)
+    large = frame.repeat(2, 1).repeat(2, 2)
+    still = np.zeros((5, 7, 2), np.int32)
+    np.testing.assert_array_equal(compensated(large, still, 2), unmoved(frame, 2))
+
+
+def test_frames_as_pixels_codes_and_values_are_one_plane() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), np.uint8)
+    plane = luma_u8(pixels)
+    np.testing.assert_array_equal(luma_u8((pixels.astype(np.int16) - 128).astype(np.int8)), plane)
+    np.testing.assert_array_equal(luma_u8((pixels / 255.0).astype(np.float32)), plane)
+    white = np.full((4, 4, 3), 255, np.uint8)
+    assert luma_u8(white).tolist() == white[..., 0].tolist()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (14, 42), (17, 90), (30, 300), (300, 15)])
+def test_small_frames_have_a_flow(size: tuple[int, int]) -> None:
+    """OpenCV's own search crashes the process on several of these."""
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        one, two = rng.integers(0, 256, (2, *size), np.uint8)
+        found = flow(one, two)
+        assert found.shape == (*size, 2)
+        assert np.isfinite(found).all()
