@@ -44,8 +44,9 @@ from edgevsr.zoo import calibration_frames, sample_clip
 ZOO = Path(__file__).parent / "zoo"
 _OPTIONS = (
     "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "form", "seed",
-    "every",
+    "precision", "every",
 )  # fmt: skip
+_FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"
 
 
@@ -117,17 +118,21 @@ def _training(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
     """Return the run's config and what a card says of its training, runs it started from too."""
     chain = _chain(run)
     config, last = chain[-1][1:]
+    before = _shipped_training(chain[0][1].init)
+    commands = [before["command"]] if before else []
+    commands += [_command(folder, its_config) for folder, its_config, _ in chain]
+    seconds = sum(float(row["seconds"]) for *_, row in chain)
     known = json.loads(_TRAINING_DATA.read_text("utf-8"))
     data = known["stills"] + (known["clips"] if config.frames > 1 else [])
     if int(last["step"]) != config.steps:
         raise SourceError(f"{run}: is at step {last['step']} of {config.steps}; finish it first")
     return config, {
-        "command": " && ".join(_command(folder, its_config) for folder, its_config, _ in chain),
+        "command": " && ".join(commands),
         "data": data,
         "licences": sorted({row["licence"] for row in data}),
-        "steps": sum(its_config.steps for _, its_config, _ in chain),
+        "steps": before.get("steps", 0) + sum(its_config.steps for _, its_config, _ in chain),
         "seed": config.seed,
-        "hours": round(sum(float(row["seconds"]) for *_, row in chain) / 3600, 2),
+        "hours": round(before.get("hours", 0.0) + seconds / 3600, 2),
         "machine": f"{platform.machine()} CPU, one thread",
         "held_out_psnr_y_db": round(float(last["val_psnr_y_db"]), 3),
         "date": datetime.now(UTC).date().isoformat(),
@@ -146,8 +151,17 @@ def _chain(run: Path) -> list[tuple[Path, TrainConfig, dict[str, str]]]:
             last = list(csv.DictReader(file))[-1]
     except (OSError, ValueError, IndexError) as error:
         raise SourceError(f"{run}: is not a run folder of edgevsr train ({error})") from error
-    before = _chain(Path(config.init)) if config.init else []
+    before = _chain(Path(config.init)) if config.init and Path(config.init).is_dir() else []
     return [*before, (run, config, last)]
+
+
+def _shipped_training(checkpoint: str | None) -> dict[str, Any]:
+    """Return what the card of a shipped checkpoint says of its training, if a run began there."""
+    if checkpoint is None:
+        return {}
+    card = json.loads(Path(checkpoint).with_suffix(".json").read_text("utf-8"))
+    training: dict[str, Any] = card["training"]
+    return training
 
 
 def _command(run: Path, config: TrainConfig) -> str:
@@ -163,6 +177,7 @@ def _command(run: Path, config: TrainConfig) -> str:
         value = getattr(config, option)
         if value != defaults[option] or option in said:
             words += [f"--{option}", str(value)]
+    words += [f"--{flag}" for flag in _FLAGS if getattr(config, flag)]
     if config.init:
         words += ["--init", Path(config.init).name]
     return shlex.join(words)

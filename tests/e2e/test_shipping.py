@@ -58,6 +58,24 @@ def test_cards_hold_what_evaluate_measures(run: Path, tmp_path: Path) -> None:
     assert open_source(tmp_path / "sesr-m3-x2-w8a8.onnx").kind == "quantized"
 
 
+def test_a_run_from_a_shipped_network_counts_its_training_too(run: Path, tmp_path: Path) -> None:
+    ship(run, [run.parent / "Set2"], wide=True, folder=tmp_path)
+    train_briefly(
+        "sesr-m3",
+        data=run.parent / "photos",
+        out=tmp_path / "later",
+        cache=run.parent / "cache",
+        init=tmp_path / "sesr-m3-x2-wide.safetensors",
+    )
+    (tmp_path / "zoo").mkdir()
+    ship(tmp_path / "later", [run.parent / "Set2"], wide=False, folder=tmp_path / "zoo")
+    training = json.loads((tmp_path / "zoo" / "sesr-m3-x2.json").read_text())["training"]
+    assert training["steps"] == 4
+    first, second = training["command"].split(" && ")
+    assert "--init" not in first
+    assert second.endswith("--init sesr-m3-x2-wide.safetensors")
+
+
 def test_a_run_that_is_not_finished_is_not_shipped(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
