@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from edgevsr.errors import DeviceError, SpecError, nearest
 from edgevsr.graph.ir import Graph
 from edgevsr.graph.streaming import state_pairs
+from edgevsr.motion import compensated, motion_since
 from edgevsr.profiling.work import RIDING_OPS
+from edgevsr.runtime.probe import moving_frames
 from edgevsr.spec import RUNTIMES, IoSpec, Runtime
 
 if TYPE_CHECKING:
@@ -47,13 +49,15 @@ class HostFile:
     """What is run: a file as it is, or one emitted from the graph, and how it came about.
 
     `feedback` lists, for each state of a recurrent network, the output that becomes an input of
-    the next frame, as (output, input) positions.
+    the next frame, as (output, input) positions; `aligned` likewise where its SR does, moved.
     """
 
     data: Path | bytes
     runtime: Runtime
     how: str
     feedback: tuple[tuple[int, int], ...] = ()
+    aligned: tuple[int, int] | None = None
+    scale: int = 1
 
     @property
     def suffix(self) -> str:
@@ -88,7 +92,14 @@ def host_file(graph: Graph, path: Path, size: tuple[int, int], runtime: Runtime)
         (graph.outputs.index(output), graph.inputs.index(state))
         for state, output in state_pairs(graph)
     )
-    return replace(_host_file(graph, path, size, runtime), feedback=feedback)
+    file = replace(_host_file(graph, path, size, runtime), feedback=feedback, scale=graph.scale)
+    if "previous_sr" not in graph.roles.values():
+        return file
+    positions = (
+        graph.outputs.index(graph.output_of("sr")),
+        graph.inputs.index(graph.input_of("previous_sr")),
+    )
+    return replace(file, aligned=positions)
 
 
 def _host_file(graph: Graph, path: Path, size: tuple[int, int], runtime: Runtime) -> HostFile:
@@ -116,7 +127,7 @@ def measure(file: HostFile, size: tuple[int, int], threads: int) -> Timing:
     """Return the latency of one LR frame of `size` (width, height), warm, on random pixels.
 
     A recurrent network is given the state that it made of the frame before: handing it out and
-    back is part of the time.
+    back is part of the time, and so is aligning the SR frame before where it takes that.
 
     Raises:
         SourceError: the runtime refuses the file.
@@ -130,16 +141,29 @@ def measure(file: HostFile, size: tuple[int, int], threads: int) -> Timing:
 
 
 def frame_call(file: HostFile, runner: Runner, size: tuple[int, int]) -> Callable[[], object]:
-    """Return a call that runs one frame of random pixels, states going on from call to call."""
+    """Return a call that runs one frame of random pixels, states going on from call to call.
+
+    The motion that an aligned network undoes is that of a picture under a moving camera.
+    """
     feeds = random_feeds(runner.inputs, size, file.runtime)
     for _, position in file.feedback:
         zero = runner.inputs[position].zero_point or 0
         feeds[position] = np.full_like(feeds[position], zero)
 
+    scene = moving_frames(size, 1, 2)
+
     def run() -> None:
         outputs = runner.run(feeds)
         for made, given in file.feedback:
             feeds[given] = outputs[made]
+        if file.aligned is not None:
+            made, given = file.aligned
+            sr, motion = outputs[made], motion_since(scene[1], scene[0], file.scale)
+            if file.runtime == "onnxruntime":
+                moved = compensated(sr.transpose(0, 2, 3, 1), motion, file.scale)
+                feeds[given] = np.ascontiguousarray(moved.transpose(0, 3, 1, 2))
+            else:
+                feeds[given] = compensated(sr, motion, file.scale)
 
     return run
 

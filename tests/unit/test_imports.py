@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"clip_scores"} | _READERS,
     "clip_scores": {"data", "metrics", "motion"},
     "drift": {"clip_scores", "evaluation"} | _READERS,
-    "profiling": _READERS,
+    "profiling": {"motion"} | _READERS,
     "video": _READERS,
     "reporting": _READERS | {"evaluation", "profiling", "picture", "sources", "zoo"},
     "graph": {"motion"},

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from edgevsr.errors import SpecError
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.graph.ir import Graph
+from edgevsr.motion import compensated
 from edgevsr.profiling import host
-from edgevsr.spec import IoSpec
+from edgevsr.runtime.runners import open_runner
+from edgevsr.spec import IoSpec, Runtime
 from tests.graphs import quantized, sesr_graph
+from tests.recurrent import rsesr_graph
 
 SIZE = (48, 32)
 
@@ -137,3 +140,24 @@ def test_layer_times_come_from_onnxruntimes_profiler(graph: Graph) -> None:
     assert convolutions <= found.keys()
     assert all(ms > 0 for ms in found.values())
     assert set(Path.cwd().iterdir()) == before
+
+
+@pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
+def test_aligning_is_part_of_the_time(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every frame of an aligned network has its SR before moved, in the file's own layout."""
+    graph = rsesr_graph(aligned=True)
+    file = host.host_file(graph, Path("a net"), SIZE, runtime)
+    runner = open_runner(file.data, runtime, 1)
+    runner.resize(SIZE)
+    moved: list[tuple[int, ...]] = []
+
+    def count(sr: np.ndarray, motion: np.ndarray, scale: int) -> np.ndarray:
+        found = compensated(sr, motion, scale)
+        moved.append(found.shape)
+        return found
+
+    monkeypatch.setattr(host, "compensated", count)
+    call = host.frame_call(file, runner, SIZE)
+    call()
+    call()
+    assert moved == [(1, SIZE[1], SIZE[0], 4)] * 2
