@@ -40,9 +40,7 @@ def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.floa
     Source: T. Kroeger et al., "Fast optical flow using dense inverse search", ECCV 2016; OpenCV's
     medium preset.
     """
-    if not has_flow():
-        raise missing_extra("opencv-python-headless", "video", "optical flow")
-    cv2: Any = importlib.import_module("cv2")  # its own types lack the flow
+    cv2 = _opencv()
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     height, width = before.shape
     rows, columns = max(_LOWEST - height, 0), max(_LOWEST - width, 0)
@@ -50,6 +48,18 @@ def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.floa
         before, after = (np.pad(x, ((0, rows), (0, columns)), "edge") for x in (before, after))
     found: NDArray[np.float32] = dis.calc(before, after, None)
     return found[:height, :width]
+
+
+def limit_threads(threads: int) -> None:
+    """Bound the CPU threads that finding motion takes, where OpenCV is installed."""
+    if has_flow():
+        _opencv().setNumThreads(threads)
+
+
+def _opencv() -> Any:
+    if not has_flow():
+        raise missing_extra("opencv-python-headless", "video", "optical flow")
+    return importlib.import_module("cv2")  # its own types lack the flow
 
 
 def luma_u8(frame: NDArray[Any]) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from edgevsr.data.pairs import Pairs, find_media, load_pairs
 from edgevsr.errors import DataError, SpecError
 from edgevsr.files import CHECKPOINT, write_json
 from edgevsr.graph.quantize_int import RANGES_KEY
+from edgevsr.motion import limit_threads
 from edgevsr.nets.checkpoint import load_checkpoint, load_net, load_weights, save_checkpoint
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build
@@ -308,6 +309,7 @@ def train(
     """
     if threads is not None:
         torch.set_num_threads(max(1, threads))
+        limit_threads(max(1, threads))
     path = run / CONFIG
     if resume:
         if not (run / CHECKPOINT).is_file():

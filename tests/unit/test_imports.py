@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"collapsing", "zoo", "graph", "safetensors_header"},
     "safetensors_header": set(),
     "zoo": set(),
-    "training": {"nets", "data", "metrics", "graph", "collapsing", "quantization"},
+    "training": {"nets", "data", "metrics", "motion", "graph", "collapsing", "quantization"},
     "collapsing": {"nets", "graph"},
     "nets": {"graph", "motion"},
     "quantization": {"graph", "data", "metrics"},
