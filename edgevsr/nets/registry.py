@@ -22,6 +22,9 @@ _RECURRENT = {
     "rsesr-f16-m4-s11": (16, 4, 11),
     "rrn-16-5": (16, 5, 16),
     "rrn-32-5": (32, 5, 32),
+    "rsesr-f24-m4-s16-mc": (24, 4, 16),
+    "rsesr-f16-m4-s11-mc": (16, 4, 11),
+    "rsesr-f16-m4-s9-mc": (16, 4, 9),
 }
 #: Names that spell out their structure, of any size: widths, blocks and state channels.
 _SPELLED = {
@@ -56,7 +59,8 @@ NETS |= {
         name.partition("-")[0],
         4,
         activation="relu",
-        options={"num_feat": feat, "num_block": block, "num_state": state},
+        options={"num_feat": feat, "num_block": block, "num_state": state}
+        | ({"aligned": 1} if name.endswith("-mc") else {}),
     )
     for name, (feat, block, state) in _RECURRENT.items()
 }
