@@ -56,11 +56,11 @@ def select(page: Page, net: str, way: str, size: tuple[int, int] = SIZE) -> str 
     return None if way_found is None else str(way_found)
 
 
-def super_resolve(page: Page, luma: Pixels, *, reset: bool = True) -> Pixels:
-    """What the page makes of luma (H, W, 1)."""
-    sr = page.evaluate("([y, r]) => edgevsrDemo.run(y, r)", [luma.ravel().tolist(), reset])
-    height, width = luma.shape[:2]
-    return np.array(sr, np.uint8).reshape(height * 2, width * 2, 1)
+def super_resolve(page: Page, frame: Pixels, *, reset: bool = True) -> Pixels:
+    """What the page makes of a frame (H, W, C)."""
+    sr = page.evaluate("([y, r]) => edgevsrDemo.run(y, r)", [frame.ravel().tolist(), reset])
+    height, width, channels = frame.shape
+    return np.array(sr, np.uint8).reshape(height * 2, width * 2, channels)
 
 
 def frames(size: tuple[int, int] = SIZE, count: int = 1) -> list[Pixels]:

@@ -1,4 +1,4 @@
-"""Recurrent graphs and clips that tests share: the form that `collapse` gives, and a moving LR."""
+"""Recurrent graphs and clips that tests share: the form that `collapse` gives, and moving LR."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edgevsr.graph.ir import Graph
 from edgevsr.runtime.probe import moving_frames
@@ -75,3 +76,22 @@ def moving_clip(
     """Return an LR clip (T, H, W, C) in [0, 1] on the 8-bit grid."""
     pixels = np.stack(moving_frames(size, channels, frames))
     return (pixels / 255.0).astype(np.float32)
+
+
+def translated(
+    right: int, down: int, scale: int = 4
+) -> tuple[
+    tuple[NDArray[np.uint8], NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.uint8]]
+]:
+    """Return an HR plane before and after it moved by these pixels, and both LR planes, 64×48.
+
+    It has detail everywhere that bicubic downscaling keeps.
+    """
+    coarse = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
+    world = np.asarray(Image.fromarray(coarse).resize((400, 320), Image.Resampling.BICUBIC))
+    before, now = (
+        np.ascontiguousarray(world[top : top + 48 * scale, left : left + 64 * scale])
+        for top, left in ((64, 72), (64 - down, 72 - right))
+    )
+    lr_before, lr_now = (np.asarray(Image.fromarray(hr).reduce(scale)) for hr in (before, now))
+    return (before, now), (lr_before, lr_now)

@@ -118,13 +118,7 @@ def _nets(sources: Sequence[str | Path], folder: Path) -> dict[str, Path]:
         stage = open_source(source)
         cards = [stage.path.with_suffix(".json")] if _is_exported(stage) else []
         for card in cards or _export(stage, folder, str(source)):
-            content = json.loads(card.read_text("utf-8"))
-            if any(each.get("role") == "previous_sr" for each in content["inputs"]):
-                raise ExportError(
-                    f"{source}: takes SR frames that the host has aligned, which the demo's page "
-                    "does not do; take a network without -mc in its name"
-                )
-            path = card.with_name(content["file"])
+            path = card.with_name(json.loads(card.read_text("utf-8"))["file"])
             if card.name in found:
                 raise SourceError(
                     f"{source}: its card {card.name} has the name of another's; rename the file "

@@ -15,11 +15,9 @@ from pathlib import Path
 import pytest
 
 import edgevsr
-from edgevsr.errors import DataError, DeviceError, ExportError, SourceError
-from edgevsr.exporters.onnx import onnx_bytes
+from edgevsr.errors import DataError, DeviceError, SourceError
 from edgevsr.verbs import demo as module
 from edgevsr.verbs.demo import DemoResult
-from tests.recurrent import rsesr_graph
 
 ADB = """#!/bin/sh
 echo "$@" >> "$0.log"
@@ -156,12 +154,6 @@ def test_errors_say_the_way_out(page: Path, no_phone: None, stages: Path) -> Non
     (page / "index.html").unlink()
     with pytest.raises(DataError, match="make page"):
         edgevsr.demo([stages / "int8.onnx"], port=0)
-
-
-def test_an_aligned_network_is_refused(page: Path, no_phone: None, tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(onnx_bytes(rsesr_graph(aligned=True)))
-    with pytest.raises(ExportError, match="take a network without -mc"):
-        edgevsr.demo([tmp_path / "net.onnx"], port=0)
 
 
 def test_the_command_serves_until_it_is_interrupted(

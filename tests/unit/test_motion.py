@@ -9,32 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgevsr.motion import compensated, flow, luma_u8, motion_since, unmoved
 from edgevsr.nets import streaming
+from tests.recurrent import translated
 
 SCALE = 4
-
-
-def texture(height: int, width: int) -> NDArray[np.uint8]:
-    """A picture with detail everywhere that bicubic downscaling keeps."""
-    coarse = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8), np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (-5, 2), (8, -7)])
 def test_a_translation_by_hr_pixels_is_found_and_undone(right: int, down: int) -> None:
     """LR frames moved by fractions of a pixel; the SR before comes to lie on the SR now."""
-    world = texture(320, 400)
-    before, now = (
-        np.ascontiguousarray(world[top : top + 192, left : left + 256])
-        for top, left in ((64, 72), (64 - down, 72 - right))
-    )
-    lr_before, lr_now = (
-        np.asarray(Image.fromarray(hr).reduce(SCALE))[..., None] for hr in (before, now)
-    )
-    motion = motion_since(lr_now, lr_before, SCALE)
+    (before, now), (lr_before, lr_now) = translated(right, down, SCALE)
+    motion = motion_since(lr_now[..., None], lr_before[..., None], SCALE)
     inside = motion[6:-6, 6:-6]
     assert np.mean(inside == (-right, -down)) > 0.9
     moved = compensated(before[None, ..., None], motion, SCALE)

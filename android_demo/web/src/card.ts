@@ -19,6 +19,7 @@ export interface Card {
   readonly scale: number;
   readonly colour: "y" | "rgb";
   readonly precision: "int8" | "float";
+  /** Whether an SR frame depends on more than its LR frame. */
   readonly recurrent: boolean;
   readonly format: "onnx" | "tflite";
   /** LR frame, pixels. */
@@ -68,13 +69,15 @@ export function parseCard(text: string, where: string): Card {
   const inputs = tensors(value.inputs) ?? wrong("inputs");
   const outputs = tensors(value.outputs) ?? wrong("outputs");
   if (!inputs.some((each) => each.role === "frame")) wrong("inputs: no frame");
-  if (inputs.some((each) => each.role === "previous_sr"))
-    throw new PlainError(
-      `${where}: takes SR frames that the host has aligned, which this page does not do. ` +
-        "Take a network without -mc in its name.",
-    );
-  if (!outputs.some((each) => each.role === "sr")) wrong("outputs: no sr");
+  const sr = outputs.find((each) => each.role === "sr") ?? wrong("outputs: no sr");
+  const blocks = scale ** 2 * (colour === "rgb" ? 3 : 1);
+  const taken = format === "tflite" ? [1, height, width, blocks] : [1, blocks, height, width];
   for (const input of inputs) {
+    if (input.role === "previous_sr") {
+      if (input.shape.some((side, axis) => (side ?? taken[axis]) !== taken[axis])) wrong(input.role);
+      if (input.dtype !== sr.dtype || input.scale !== sr.scale) wrong(input.role);
+      if (input.zeroPoint !== sr.zeroPoint) wrong(input.role);
+    }
     if (!input.role.startsWith("state_in:")) continue;
     const made = outputs.find((each) => each.role === input.role.replace("in", "out"));
     if (made?.dtype !== input.dtype || made.scale !== input.scale) wrong(input.role);
@@ -89,7 +92,7 @@ export function parseCard(text: string, where: string): Card {
     scale,
     colour,
     precision: value.precision === "int8" ? "int8" : "float",
-    recurrent: value.recurrent === true,
+    recurrent: inputs.length > 1,
     format,
     width,
     height,

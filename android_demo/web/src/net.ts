@@ -3,13 +3,16 @@
 import { type Card, type Pixels, type TensorSpec, shapeOf } from "./card.js";
 import type { Engine, Values } from "./engine.js";
 import { PlainError } from "./errors.js";
+import { PreviousSr } from "./motion.js";
 
 export class Net {
   private readonly state = new Map<string, Values>();
   private previous: Values | null = null;
+  private readonly previousSr: PreviousSr | null;
   private readonly lengths: ReadonlyMap<string, number>;
   private readonly frame: TensorSpec;
   private readonly sr: TensorSpec;
+  private readonly channels: number;
 
   constructor(
     readonly card: Card,
@@ -21,12 +24,21 @@ export class Net {
     );
     this.frame = card.inputs.find((spec) => spec.role === "frame")!;
     this.sr = card.outputs.find((spec) => spec.role === "sr")!;
+    this.channels = card.colour === "rgb" ? 3 : 1;
+    const { width, height, scale } = card;
+    const { channels } = this;
+    const layout = { width, height, scale, channels, planar: card.format === "onnx" };
+    const taken = card.inputs.find((spec) => spec.role === "previous_sr");
+    this.previousSr = taken
+      ? new PreviousSr(layout, valuesOf(taken, this.lengths.get(taken.role)!))
+      : null;
   }
 
   /** Forget the frames before. */
   reset(): void {
     this.state.clear();
     this.previous = null;
+    this.previousSr?.reset();
   }
 
   /** Return the SR pixels of LR pixels, both interleaved (H, W, C) of 8 bits. */
@@ -43,7 +55,9 @@ export class Net {
       if (spec.role.startsWith("state_out:")) this.state.set(spec.role.slice(10), values);
     }
     this.previous = inputs.get(this.frame.name)!;
-    return this.decode(outputs.get(this.sr.name)!);
+    const sr = outputs.get(this.sr.name)!;
+    this.previousSr?.keep(pixels, sr);
+    return this.decode(sr);
   }
 
   private inputs(pixels: Pixels): ReadonlyMap<string, Values> {
@@ -52,6 +66,8 @@ export class Net {
     for (const spec of this.card.inputs) {
       if (spec.role === "frame") inputs.set(spec.name, frame);
       else if (spec.role === "previous_frame") inputs.set(spec.name, this.previous ?? frame);
+      else if (spec.role === "previous_sr")
+        inputs.set(spec.name, this.previousSr!.at(pixels, frame));
       else inputs.set(spec.name, this.state.get(spec.role.slice(9)) ?? this.zeros(spec));
     }
     return inputs;
@@ -64,7 +80,7 @@ export class Net {
   private encode(pixels: Pixels): Values {
     const codes = valuesOf(this.frame, 256);
     for (let pixel = 0; pixel < 256; pixel++) codes[pixel] = codeOf(this.frame, pixel);
-    const channels = this.card.colour === "rgb" ? 3 : 1;
+    const { channels } = this;
     const values = valuesOf(this.frame, pixels.length);
     const planar = this.card.format === "onnx" && channels > 1;
     const area = pixels.length / channels;
@@ -77,7 +93,7 @@ export class Net {
 
   private decode(values: Values): Pixels {
     const pixels = new Uint8Array(values.length);
-    const channels = this.card.colour === "rgb" ? 3 : 1;
+    const { channels } = this;
     const planar = this.card.format === "onnx" && channels > 1;
     const area = values.length / channels;
     const factor = 255 * (this.sr.scale ?? 1);

@@ -1,7 +1,10 @@
 /** What tests hold the page to: its tensors, its figures, its report. */
 
+import type { Dtype } from "./card.js";
 import type { Machine } from "./choice.js";
+import type { Values } from "./engine.js";
 import type { Live } from "./live.js";
+import { type Layout, MotionFinder, compensated } from "./motion.js";
 import { lumaOf, psnrDb, resizePlane } from "./pixels.js";
 import type { Player } from "./player.js";
 import type { Way } from "./protocol.js";
@@ -19,6 +22,8 @@ interface Size {
   readonly width: number;
   readonly height: number;
 }
+
+const ARRAYS = { float32: Float32Array, int8: Int8Array, uint8: Uint8Array };
 
 export function makeProbe({ machine, live, player, ready, report, open }: Page): object {
   return {
@@ -60,5 +65,13 @@ export function makeProbe({ machine, live, player, ready, report, open }: Page):
     ],
     psnr: (one: number[], other: number[], width: number, border: number) =>
       psnrDb(new Uint8Array(one), new Uint8Array(other), width, border),
+    /** Motion since the plane before. */
+    motion: (frame: number[], before: number[], layout: Layout) => [
+      ...new MotionFinder(layout).since(new Uint8Array(frame), new Uint8Array(before)),
+    ],
+    compensated: (sr: number[], dtype: Dtype, motion: number[], layout: Layout) => {
+      const values: Values = new ARRAYS[dtype](sr);
+      return [...compensated(values, new Int32Array(motion), layout, values.slice())];
+    },
   };
 }

@@ -90,11 +90,13 @@ class Desk {
     const channels = this.card.colour === "rgb" ? 3 : 1;
     const pixels =
       this.last ?? new Uint8Array(this.card.width * this.card.height * channels).fill(128);
+    // A picture that slides by a pixel, to and fro, so that there is motion to find.
+    const frames = [pixels, pixels.slice().copyWithin(channels, 0)];
     const ms: number[] = [];
     const end = performance.now() + request.seconds * 1000;
     do {
       const started = performance.now();
-      await this.net.run(pixels);
+      await this.net.run(frames[ms.length % 2]!);
       ms.push(performance.now() - started);
     } while (performance.now() < end || ms.length < 3);
     this.net.reset();

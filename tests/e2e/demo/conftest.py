@@ -15,7 +15,7 @@ from edgevsr.quantization.ptq import Scheme, quantize_graph
 from edgevsr.verbs.demo import DemoResult
 from tests.clips import write_clip
 from tests.demo_page import SIZE, SOFTWARE_GPU, TINY, launched, opened
-from tests.recurrent import moving_clip
+from tests.recurrent import moving_clip, rsesr_graph
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Exported files, as a person would have them: single images and streams, both formats."""
     place = tmp_path_factory.mktemp("demo")
-    recurrent = untrained_graph("rsesr-f16-m4-s11", 2)
-    int8 = quantize_graph(recurrent, [moving_clip()], Scheme(rounding="nearest"))
-    for name, graph in (("recurrent", recurrent), ("recurrent-w8a8", int8)):
-        (place / f"{name}.onnx").write_bytes(onnx_bytes(graph))
+    for name, graph in (
+        ("recurrent", untrained_graph("rsesr-f16-m4-s11", 2)),
+        ("aligned", rsesr_graph(seed=1, aligned=True)),
+        ("aligned-rgb", untrained_graph("rsesr-f8-m2-mc-rgb", 2)),
+    ):
+        clip = moving_clip(channels=graph.channels)
+        int8 = quantize_graph(graph, [clip], Scheme(rounding="nearest"))
+        (place / f"{name}-source.onnx").write_bytes(onnx_bytes(graph))
+        (place / f"{name}-w8a8.onnx").write_bytes(onnx_bytes(int8))
     for source, name, target, io, size in (
         ("sesr-m5-x2-w8a8", "int8.onnx", "onnx-web", None, SIZE),
         ("sesr-m5-x2-w8a8", "int8-tflite.tflite", "tflite", "float", SIZE),
@@ -37,8 +42,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("sesr-m5-x2", "tiny.onnx", "onnx-web", None, TINY),
         ("sesr-m5-x2", "tiny-tflite.tflite", "tflite", None, TINY),
         (place / "recurrent-w8a8.onnx", "stream-int8.onnx", "onnx-web", None, SIZE),
-        (place / "recurrent.onnx", "stream.onnx", "onnx-web", None, SIZE),
-        (place / "recurrent.onnx", "stream-tflite.tflite", "tflite", None, SIZE),
+        (place / "recurrent-source.onnx", "stream.onnx", "onnx-web", None, SIZE),
+        (place / "recurrent-source.onnx", "stream-tflite.tflite", "tflite", None, SIZE),
+        (place / "aligned-w8a8.onnx", "aligned-int8.onnx", "onnx-web", None, SIZE),
+        (place / "aligned-source.onnx", "aligned.onnx", "onnx-web", None, SIZE),
+        (place / "aligned-source.onnx", "aligned-tflite.tflite", "tflite", None, SIZE),
+        (place / "aligned-rgb-w8a8.onnx", "aligned-rgb-int8.tflite", "tflite", "float", SIZE),
+        (place / "aligned-rgb-source.onnx", "aligned-rgb.onnx", "onnx-web", None, SIZE),
         (place / "recurrent-w8a8.onnx", "refused.tflite", "tflite", "float", (40, 24)),
     ):
         edgevsr.export(source, target=target, io=io, size=size, output=place / name)
