@@ -22,6 +22,7 @@ Motion = NDArray[np.int32]
 
 #: OpenCV's flow reads beyond its memory on frames lower than this.
 _LOWEST = 16
+_STRIDE, _ITERATIONS = 6, 8
 _WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -41,7 +42,10 @@ def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.floa
     medium preset.
     """
     cv2 = _opencv()
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return _search(cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM), before, after)
+
+
+def _search(dis: Any, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
     height, width = before.shape
     rows, columns = max(_LOWEST - height, 0), max(_LOWEST - width, 0)
     if rows or columns:
@@ -80,10 +84,18 @@ def luma_u8(frame: NDArray[Any]) -> NDArray[np.uint8]:
 def motion_since(frame: NDArray[Any], before: NDArray[Any], scale: int) -> Motion:
     """Return the motion since the frame before, both as `luma_u8` takes them, to whole SR pixels.
 
+    LR frames are small and every fraction of their pixels counts: the search goes on to their own
+    resolution, and saves its time elsewhere.
+
     Raises:
         EdgeVsrError: OpenCV is not installed.
     """
-    found = flow(luma_u8(frame), luma_u8(before)) * np.float32(scale)
+    dis = _opencv().DISOpticalFlow_create()
+    dis.setFinestScale(0)
+    dis.setPatchStride(_STRIDE)
+    dis.setGradientDescentIterations(_ITERATIONS)
+    dis.setVariationalRefinementIterations(0)
+    found = _search(dis, luma_u8(frame), luma_u8(before)) * np.float32(scale)
     motion: Motion = np.rint(found).astype(np.int32)
     return motion
 
