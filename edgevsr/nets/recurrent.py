@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from edgevsr.nets.blocks import CollapsibleConv, activation
@@ -17,6 +18,9 @@ from edgevsr.nets.sesr import shuffled
 from edgevsr.spec import NetSpec
 
 T = TypeVar("T")
+
+#: What a state starts around, of a frame in [0, 1].
+_ALIVE = 0.1
 
 
 class _Cell(RecurrentNet):
@@ -28,9 +32,23 @@ class _Cell(RecurrentNet):
         self.first = CollapsibleConv(sum(self.inputs.values()), feat, 3, wide)
         self.detail = CollapsibleConv(feat, spec.channels * spec.scale**2, 3, wide)
         if state:
-            self.state = CollapsibleConv(feat, state, 3, wide)
+            self.state = CollapsibleConv(feat, state, 3, wide, gain=1.0)
+            self._begin_unread()
         self.first_act = activation(spec.activation, feat)
         self.state_act = nn.ReLU()
+
+    def _begin_unread(self) -> None:
+        """Start with a state that is alive but not read.
+
+        Read through random weights it is noise, and the quickest way to less noise is a state of
+        zeros, which no gradient leaves again.
+        """
+        roles = list(self.inputs)
+        first = sum(self.inputs[role] for role in roles[: roles.index("state_in:0")])
+        assert self.state.project.bias is not None
+        with torch.no_grad():
+            self.first.expand.weight[:, first : first + self.inputs["state_in:0"]] = 0.0
+            self.state.project.bias.fill_(_ALIVE)
 
     def _begin(self, ops: Ops[T], given: Mapping[str, T]) -> T:
         joined = ops.concat([given[role] for role in self.inputs], "joined")

@@ -140,7 +140,9 @@ def _shares_with_image(graph: Graph, state: str) -> bool:
 def _ranges_of(values: Array) -> Factors:
     """Return what each channel (n, C) of a state reaches, the rarest values left out."""
     highs = np.quantile(values, 1.0 - _CLIPPED, axis=0)
-    floor = max(float(highs.max()), 1e-6) / _LARGEST_STRETCH
+    if not highs.any():
+        return np.ones_like(highs)  # nothing to stretch: the state is not used
+    floor = float(highs.max()) / _LARGEST_STRETCH
     factors: Factors = np.maximum(highs, floor)
     return factors
 

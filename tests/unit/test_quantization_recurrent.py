@@ -18,6 +18,7 @@ from edgevsr.quantization.calibration import RUN_FRAMES, load_clips, load_for
 from edgevsr.quantization.ptq import Scheme, quantize_graph
 from edgevsr.quantization.ranges import IMAGE
 from edgevsr.quantization.recurrence import fold_states, roll
+from edgevsr.runtime.model import SrModel
 from tests.e2e.conftest import make_clip
 from tests.graphs import Builder, cell_graph, sesr_graph
 from tests.recurrent import moving_clip, rsesr_graph
@@ -133,3 +134,18 @@ def test_what_holds_no_clip_is_refused(tmp_path: Path) -> None:
     make_clip(tmp_path / "short.mp4", frames=1)
     with pytest.raises(DataError, match="1 frames in clips"):
         load_clips(tmp_path, 1)
+
+
+def test_a_state_that_stays_zero_is_left_as_it_is() -> None:
+    """Its range says nothing, and no kernel takes weights that were stretched to it."""
+    dead = tuple(
+        replace(node, bias=node.bias - np.float32(1e3))
+        if node.output == "state_out_0" and node.bias is not None
+        else node
+        for node in rsesr_graph().nodes
+    )
+    int8 = quantize_graph(replace(rsesr_graph(), nodes=dead), CLIPS, Scheme(rounding="nearest"))
+    model = SrModel.open(int8)
+    frame = (CLIPS[0][0] * 255).astype(np.uint8)
+    assert model.upscale_u8(frame).std() > 1
+    assert (model.state["state_out:0"] == -128).all()

@@ -30,6 +30,8 @@ def random_cell(name: str, scale: int = 2, seed: int = 0) -> RecurrentNet:
         for key, value in net.named_parameters():
             if key.endswith("bias"):
                 value.normal_(std=0.1)
+            if key == "first.expand.weight":  # a new one does not read the state yet
+                value.normal_(std=0.2)
     return net
 
 
@@ -157,3 +159,22 @@ def test_names_spell_out_any_structure() -> None:
     ):
         with pytest.raises(SpecError, match="not known"):
             net_spec(wrong, 4)
+
+
+@pytest.mark.parametrize("name", ["rsesr-f8-m2-s5", "rsesr-f6-m1-s3-mc-rgb", "rrn-6-2"])
+def test_a_state_starts_alive_and_unread(name: str) -> None:
+    """It changes nothing yet, and gradients reach what reads it, so that it can come into use."""
+    torch.manual_seed(0)
+    net = build(replace(net_spec(name, 2), expansion=16))
+    assert isinstance(net, RecurrentNet)
+    frame = torch.rand(1, net.spec.channels, 10, 13)
+    before = net.step(frame, {})
+    assert float((before["state_out:0"] > 0).float().mean()) > 0.5
+    used = net.step(frame, before)["sr"]
+    unused = net.step(frame, {**before, "state_out:0": before["state_out:0"] * 0.0})["sr"]
+    torch.testing.assert_close(used, unused, rtol=0, atol=1e-6)
+    used.sum().backward()
+    gradient = net.get_parameter("first.expand.weight").grad
+    assert gradient is not None
+    states = slice(2 * net.spec.channels, 2 * net.spec.channels + net.inputs["state_in:0"])
+    assert float(gradient[:, states].abs().max()) > 0
