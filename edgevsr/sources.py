@@ -136,7 +136,7 @@ def _open_folder(path: Path) -> Stage:
 def _open_file(path: Path, name: str | None = None) -> Stage:
     suffix = path.suffix.lower()
     start = _first_bytes(path)
-    if suffix in _PICKLES or start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
+    if suffix in _PICKLES or _is_pickle(start):
         raise SourceError(
             f"{path}: a pickle can run code when it is read, so it is not opened; save the weights "
             "with safetensors.torch.save_file, or the net with torch.onnx.export, and give that"
@@ -150,8 +150,17 @@ def _open_file(path: Path, name: str | None = None) -> Stage:
     raise SourceError(f"{path}: not a kind of file that holds a network here; {_EXPECTED}")
 
 
+def _is_pickle(start: bytes) -> bool:
+    """Whether a file begins as a pickle does, or as the archive that torch puts one into.
+
+    A .safetensors file may begin with the same byte, the lowest of its header's length; its ninth
+    opens the header.
+    """
+    return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[8:9] != b"{")
+
+
 def _first_bytes(path: Path) -> bytes:
-    """Return the first 8 bytes of a regular file of a sensible size.
+    """Return the first 9 bytes of a regular file of a sensible size.
 
     Raises:
         SourceError: the file is empty, too large, not a regular file, or cannot be read.
@@ -167,7 +176,7 @@ def _first_bytes(path: Path) -> bytes:
         )
     try:
         with path.open("rb") as file:
-            return file.read(8)
+            return file.read(9)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -101,6 +101,19 @@ def test_a_foreign_safetensors_file_says_how_to_come_here(tmp_path: Path) -> Non
             open_source(path)
 
 
+def test_a_header_of_any_length_is_not_taken_for_a_pickle(tmp_path: Path) -> None:
+    """Pickles begin with the byte 0x80, and so do headers of 128, 384, … bytes."""
+    path = tmp_path / "net.safetensors"
+    starts = set()
+    for padding in range(256):
+        metadata = {"note": " " * padding}
+        path.write_bytes(safetensors({"__metadata__": metadata, "w": WEIGHT}, bytes(24)))
+        starts.add(path.read_bytes()[0])
+        with pytest.raises(SourceError, match="edgevsr train did not write"):
+            open_source(path)
+    assert len(starts) == 256
+
+
 class Bomb:
     def __reduce__(self) -> Any:
         return os.mkdir, ("exploded",)
