@@ -58,7 +58,8 @@ class _Recorder:
         """Record the narrow convolution."""
         kernel, bias = _numpy(*block.collapsed())
         weight = kernel.transpose(0, 2, 3, 1)
-        node = Node("conv2d", name, (x,), name, {"groups": 1}, _float32(weight), _float32(bias))
+        attrs = {"groups": block.expand.groups}
+        node = Node("conv2d", name, (x,), name, attrs, _float32(weight), _float32(bias))
         return self._record(node, len(bias), self.tensors[x].factor)
 
     def deconv(self, block: CollapsibleDeconv, x: str, name: str) -> str:
@@ -198,9 +199,11 @@ def collapse_checkpoint(
 def wide_params(net: nn.Module) -> int:
     """Return the number of convolution weights of a wide network, without biases and slopes."""
     return sum(
-        module.expand.weight.numel() + module.project.weight.numel()
+        parameter.numel()
         for module in net.modules()
         if isinstance(module, CollapsibleConv | CollapsibleDeconv)
+        for parameter in module.parameters()
+        if parameter.dim() > 1
     )
 
 

@@ -11,13 +11,23 @@ from torch.nn import functional as F
 
 Form = Literal["collapsed", "expanded"]
 
+#: What `FixedFilters` filters with: nothing, Sobel along x and along y, Laplace.
+_FILTERS = (
+    ((0.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)),
+    ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
+    ((1.0, 2.0, 1.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -1.0)),
+    ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0)),
+)
+
 
 class CollapsibleConv(nn.Module):
     """A k×k convolution to `expansion` channels, then a 1×1 to `out_channels`, nothing between.
 
     Input and output are (N, C, H, W). With `residual` the input is added to the output, which
-    collapses into the kernel's centre. `form` picks how `forward` computes: through the narrow
-    kernel (gradients still reach the wide weights) or through both wide convolutions.
+    collapses into the kernel's centre; with `filtered` what `FixedFilters` make of it is added too.
+    Of several `groups` of channels each has its part of `expansion` to itself. `form` picks how
+    `forward` computes: through the narrow kernel (gradients still reach the wide weights) or
+    through all wide convolutions.
 
     Source: SESR, Bhardwaj et al., MLSys 2022, section 3.
     """
@@ -30,13 +40,19 @@ class CollapsibleConv(nn.Module):
         expansion: int = 256,
         residual: bool = False,
         gain: float = 1.0 / 3.0,
+        groups: int = 1,
+        filtered: bool = False,
     ) -> None:
         super().__init__()
         if residual and in_channels != out_channels:
             raise ValueError("a short residual needs as many channels out as in")
-        self.expand = nn.Conv2d(in_channels, expansion, kernel_size, padding=kernel_size // 2)
-        self.project = nn.Conv2d(expansion, out_channels, 1)
-        _initialise(self.expand, self.project, in_channels * kernel_size**2, gain)
+        if filtered and (kernel_size != 3 or groups != 1):
+            raise ValueError("the fixed filters are 3×3 over all channels, as the kernel must be")
+        wide, padding = groups * max(expansion // groups, 1), kernel_size // 2
+        self.expand = nn.Conv2d(in_channels, wide, kernel_size, padding=padding, groups=groups)
+        self.project = nn.Conv2d(wide, out_channels, 1, groups=groups)
+        _initialise(self.expand, self.project, in_channels * kernel_size**2 / groups, gain)
+        self.filtered = FixedFilters(in_channels, out_channels) if filtered else None
         self.residual = residual
         self.form: Form = "collapsed"
         self._held: tuple[Tensor, Tensor] | None = None
@@ -50,15 +66,18 @@ class CollapsibleConv(nn.Module):
         self._held = None
 
     def collapsed(self, exact: bool = False, identity: bool = True) -> tuple[Tensor, Tensor]:
-        """Return the narrow kernel (O, I, k, k) and bias (O): differentiable in the wide weights.
+        """Return the narrow kernel (O, I / groups, k, k) and bias (O): differentiable in the wide
+        weights.
 
         The bias travels beside the kernel; sending it through as an impulse response would leak
         it into every tap. `exact` sums in float64 and rounds once, as the narrow graph is made;
         without `identity` the residual is left out.
         """
         dtype = torch.float64 if exact else self.project.weight.dtype
-        project, wide = self.project.weight.flatten(1).to(dtype), self.expand.weight.to(dtype)
-        kernel = (project @ wide.flatten(1)).view(-1, *wide.shape[1:])
+        wide = self.expand.weight.to(dtype)
+        kernel = _projected(self.project, wide.flatten(1)).view(-1, *wide.shape[1:])
+        if self.filtered is not None:
+            kernel = kernel + self.filtered.kernel(dtype)
         if self.residual and identity:
             kernel = kernel + _centre_identity(kernel)
         bias = _narrow_bias(self.expand, self.project, dtype)
@@ -68,15 +87,68 @@ class CollapsibleConv(nn.Module):
         """Return the block's output, the same in either form up to rounding."""
         if self.form == "collapsed":
             kernel, bias = self._held or self._narrow()
-            y: Tensor = F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
+            padding, groups = kernel.shape[-1] // 2, self.expand.groups
+            y: Tensor = F.conv2d(x, kernel, bias, padding=padding, groups=groups)
             return y + x if self.residual and _rounds_kernels() else y
         y = self.project(self.expand(x))
+        if self.filtered is not None:
+            y = y + self.filtered(x)
         return y + x if self.residual else y
 
     def _narrow(self) -> tuple[Tensor, Tensor]:
         """Return kernel and bias for a forward: in 16 bits the residual is added beside them,
         because a kernel near one would be rounded to steps of 1/128."""
         return self.collapsed(identity=not _rounds_kernels())
+
+
+class FixedFilters(nn.Module):
+    """Parallel branches, summed: 1×1 convolutions, each through one fixed 3×3 filter and scaled.
+
+    One of the filters passes its input on, the others find edges. There is no bias within: the
+    filters' zero padding would cut it off at borders, which no one kernel does. All scales start
+    at zero, so that a net without these branches can go on as one with them.
+
+    Source: the block of ECBSR, Zhang et al., ACM MM 2021.
+    """
+
+    filters: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filters", torch.tensor(_FILTERS))
+        count = len(_FILTERS)
+        self.mix = nn.Parameter(torch.randn(count, out_channels, in_channels) / in_channels**0.5)
+        self.scale = nn.Parameter(torch.zeros(count, out_channels))
+
+    def kernel(self, dtype: torch.dtype) -> Tensor:
+        """Return the kernel (O, I, 3, 3) that all branches are."""
+        mix = self.scale[..., None].to(dtype) * self.mix.to(dtype)
+        taps = mix.flatten(1).T @ self.filters.flatten(1).to(dtype)
+        return taps.view(*mix.shape[1:], *self.filters.shape[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum of what each branch makes of (N, I, H, W), each computed by itself."""
+        branches, channels = self.scale.shape
+        mixed = F.conv2d(x, self.mix.flatten(0, 1)[..., None, None])
+        taps = (self.scale[..., None, None] * self.filters[:, None]).flatten(0, 1)[:, None]
+        found = F.conv2d(mixed, taps, padding=1, groups=branches * channels)
+        return found.view(-1, branches, channels, *found.shape[2:]).sum(1)
+
+
+class SeparableConv(nn.Module):
+    """A depthwise k×k block, then a 1×1 block, each with a short residual: two narrow layers.
+
+    With f channels they have k²·f + f² weights, where the one k×k convolution has k²·f².
+
+    Source: MobileNets, Howard et al., 2017, with nothing between the two.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, expansion: int = 256) -> None:
+        super().__init__()
+        self.depthwise = CollapsibleConv(
+            channels, channels, kernel_size, expansion, residual=True, groups=channels
+        )
+        self.pointwise = CollapsibleConv(channels, channels, 1, expansion, residual=True)
 
 
 class CollapsibleDeconv(nn.Module):
@@ -192,7 +264,7 @@ def _rounds_kernels() -> bool:
 def _centre_identity(kernel: Tensor) -> Tensor:
     identity = torch.zeros_like(kernel)
     channels = torch.arange(kernel.shape[0], device=kernel.device)
-    identity[channels, channels, kernel.shape[2] // 2, kernel.shape[3] // 2] = 1.0
+    identity[channels, channels % kernel.shape[1], kernel.shape[2] // 2, kernel.shape[3] // 2] = 1.0
     return identity
 
 
@@ -202,7 +274,7 @@ def _initialise(
     """Draw weights whose collapsed kernel has standard deviation gain / sqrt(fan_in)."""
     # Both factors near one size: a lopsided pair makes Adam's steps in the kernel larger.
     nn.init.normal_(expand.weight, std=gain * math.sqrt(3.0 / fan_in))
-    nn.init.normal_(project.weight, std=1.0 / math.sqrt(3.0 * project.in_channels))
+    nn.init.normal_(project.weight, std=1.0 / math.sqrt(3.0 * project.weight[0].numel()))
     for conv in (expand, project):
         assert conv.bias is not None
         nn.init.zeros_(conv.bias)
@@ -214,8 +286,17 @@ def _narrow_bias(
     bias, wide = project.bias, expand.bias
     assert bias is not None
     assert wide is not None
-    narrow = bias.to(dtype) + project.weight.flatten(1).to(dtype) @ wide.to(dtype)
+    narrow = bias.to(dtype) + _projected(project, wide.to(dtype)[:, None])[:, 0]
     return narrow.to(bias.dtype)
+
+
+def _projected(project: nn.Conv2d, wide: Tensor) -> Tensor:
+    """Return what a 1×1 convolution makes of the wide channels (p, n): (O, n), in their dtype."""
+    factors, groups = project.weight.flatten(1).to(wide.dtype), project.groups
+    if groups == 1:
+        return factors @ wide
+    parts = factors.view(groups, -1, factors.shape[1]) @ wide.view(groups, -1, wide.shape[1])
+    return parts.flatten(0, 1)
 
 
 class Slope(nn.Module):

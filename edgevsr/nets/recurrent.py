@@ -14,7 +14,7 @@ from torch import nn
 
 from edgevsr.nets.blocks import CollapsibleConv, activation
 from edgevsr.nets.ops import Ops, RecurrentNet
-from edgevsr.nets.sesr import shuffled
+from edgevsr.nets.sesr import residual_blocks, shuffled, through_blocks
 from edgevsr.spec import NetSpec
 
 T = TypeVar("T")
@@ -73,18 +73,14 @@ class Rsesr(_Cell):
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)
-        feat, block = spec.options["num_feat"], spec.options["num_block"]
-        self.body = nn.ModuleList(
-            CollapsibleConv(feat, feat, 3, spec.expansion, residual=True) for _ in range(block)
-        )
-        self.acts = nn.ModuleList(activation(spec.activation, feat) for _ in range(block))
+        feat = spec.options["num_feat"]
+        self.body = residual_blocks(spec)
+        self.acts = nn.ModuleList(activation(spec.activation, feat) for _ in self.body)
 
     def describe(self, ops: Ops[T], given: Mapping[str, T]) -> dict[str, T]:
         """Return SR and next state, built of `ops`."""
-        h = skip = self._begin(ops, given)
-        for index, (block, act) in enumerate(zip(self.body, self.acts, strict=True)):
-            assert isinstance(block, CollapsibleConv)
-            h = ops.activate(act, ops.conv(block, h, f"body{index}"), f"body{index}_act")
+        skip = self._begin(ops, given)
+        h = through_blocks(ops, self.body, self.acts, skip)
         return self._end(ops, given, ops.add(h, skip, "long_residual"))
 
 

@@ -26,12 +26,14 @@ _RECURRENT = {
     "rsesr-f16-m4-s11-mc": (16, 4, 11),
     "rsesr-f16-m4-s9-mc": (16, 4, 9),
 }
+#: What SESR's blocks may be beside plain: with the fixed filters of ECBSR, or depthwise separable.
+_BLOCKS = r"(?:(?P<filtered>-ecb)|(?P<separable>-dw))?"
 #: Names that spell out their structure, of any size: widths, blocks and state channels.
 _SPELLED = {
-    "sesr": re.compile(r"sesr-f(?P<num_feat>\d{1,3})-m(?P<num_block>\d{1,2})"),
+    "sesr": re.compile(rf"sesr-f(?P<num_feat>\d{{1,3}})-m(?P<num_block>\d{{1,2}}){_BLOCKS}"),
     "rsesr": re.compile(
         r"rsesr-f(?P<num_feat>\d{1,3})-m(?P<num_block>\d{1,2})"
-        r"(?:-s(?P<num_state>\d{1,3}))?(?P<aligned>-mc)?"
+        rf"(?:-s(?P<num_state>\d{{1,3}}))?{_BLOCKS}(?P<aligned>-mc)?"
     ),
     "rrn": re.compile(r"rrn-(?P<num_feat>\d{1,3})-(?P<num_block>\d{1,2})"),
 }
@@ -72,6 +74,9 @@ NETS |= {
 def net_spec(name: str, scale: int, activation: Activation | None = None) -> NetSpec:
     """Return the spec of a network, listed or spelled out (`rsesr-f24-m5-s12`), at this scale.
 
+    `-ecb` behind the numbers (`sesr-f16-m5-ecb`) trains SESR's blocks with fixed filters beside
+    them, `-dw` makes them depthwise separable.
+
     Without `activation` it has its family's: ReLU for recurrent networks, whose state must not
     drift apart between runtimes, and one slope a layer for the others.
 
@@ -108,7 +113,7 @@ def _spelled(name: str) -> NetSpec | None:
         options = _options(found.groupdict())
         if 0 in options.values():
             return None
-        if family == "rsesr" and len(options) < 3:
+        if family == "rsesr" and not options.keys() & {"num_state", "aligned"}:
             return None  # without state and alignment it is single-image SESR
         if family == "rrn":
             options["num_state"] = options["num_feat"]

@@ -126,7 +126,9 @@ def _take_kernel(block: Block, node: Node) -> None:
 
 def _least(block: Block, change: Tensor) -> Tensor:
     """Return the smallest change of the wide kernel that makes this change of the narrow one."""
-    inverse: Tensor = torch.linalg.pinv(block.project.weight.flatten(1).double())
+    project, groups = block.project.weight.flatten(1).double(), block.project.groups
+    inverse: Tensor = torch.linalg.pinv(project.view(groups, -1, project.shape[1]))
     if isinstance(block, CollapsibleDeconv):
-        return torch.einsum("po,ioyx->ipyx", inverse, change)
-    return (inverse @ change.flatten(1)).view_as(block.expand.weight)
+        return torch.einsum("po,ioyx->ipyx", inverse[0], change)
+    per_group = change.flatten(1).view(groups, project.shape[0] // groups, -1)
+    return (inverse @ per_group).view_as(block.expand.weight)

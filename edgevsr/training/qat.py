@@ -184,7 +184,8 @@ class Int8Net(nn.Module):
             codes = subpixel_kernel(codes.transpose(0, 1), stride, block.padding)
 
         def convolve(x: Tensor) -> Tensor:
-            sums = F.conv2d(x.to(codes.dtype), codes, padding=codes.shape[-1] // 2)
+            padding, groups = codes.shape[-1] // 2, x.shape[1] // codes.shape[1]
+            sums = F.conv2d(x.to(codes.dtype), codes, padding=padding, groups=groups)
             if stride > 1:
                 sums = F.pixel_shuffle(sums, stride)
             real = scales * source.scale / target.scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -15,12 +16,16 @@ from hypothesis import strategies as st
 from edgevsr.collapsing import collapse_net, narrow_graph, wide_params
 from edgevsr.errors import CollapseError
 from edgevsr.exporters.onnx import onnx_bytes
-from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv
+from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, FixedFilters
+from edgevsr.nets.checkpoint import save_net
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import NETS, build, net_spec
 from edgevsr.spec import ACTIVATIONS, SCALES
+from edgevsr.training.loop import warm_start
 
 BOUND = 1e-5
+#: One of each kind of block that a name can ask for.
+BLOCKS = ["sesr-f12-m3-ecb", "sesr-f12-m3-dw", "sesr-f6-m2-ecb-rgb", "sesr-f6-m2-dw-rgb"]
 
 
 def random_net(name: str, scale: int, activation: str, seed: int, expansion: int = 24) -> Net:
@@ -29,7 +34,7 @@ def random_net(name: str, scale: int, activation: str, seed: int, expansion: int
     net = build(replace(net_spec(name, scale, activation), expansion=expansion))  # type: ignore[arg-type]
     with torch.no_grad():
         for key, value in net.named_parameters():
-            if key.endswith("bias"):
+            if key.endswith(("bias", "filtered.scale")):
                 value.normal_(std=0.1)
             elif key.endswith("project.weight"):
                 value += 0.02 * torch.randn_like(value)
@@ -45,6 +50,8 @@ def random_net(name: str, scale: int, activation: str, seed: int, expansion: int
     channels_out=st.integers(1, 8),
     expansion=st.integers(1, 32),
     residual=st.booleans(),
+    groups=st.integers(1, 4),
+    filtered=st.booleans(),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     seed=st.integers(0, 2**31),
 )
@@ -54,14 +61,21 @@ def test_a_block_collapses_exactly(
     channels_out: int,
     expansion: int,
     residual: bool,
+    groups: int,
+    filtered: bool,
     size: tuple[int, int],
     seed: int,
 ) -> None:
     torch.manual_seed(seed)
-    channels_out = channels_in if residual else channels_out
-    block = CollapsibleConv(channels_in, channels_out, kernel, expansion, residual).double()
-    for bias in (block.expand.bias, block.project.bias):
-        torch.nn.init.normal_(bias)  # type: ignore[arg-type]
+    kernel, groups = (3, 1) if filtered else (kernel, groups)
+    channels_in *= groups
+    channels_out = channels_in if residual else channels_out * groups
+    block = CollapsibleConv(
+        channels_in, channels_out, kernel, expansion, residual, groups=groups, filtered=filtered
+    ).double()
+    biases = [block.expand.bias, block.project.bias]
+    for value in (*biases, *([block.filtered.scale] if block.filtered else [])):
+        torch.nn.init.normal_(value)  # type: ignore[arg-type]
     x = torch.randn(2, channels_in, *size, dtype=torch.float64)
     with torch.no_grad():
         narrow = block(x)
@@ -92,7 +106,7 @@ def test_a_deconvolution_collapses_to_its_subpixel_form(
     assert narrow.shape[2:] == (size[0] * stride, size[1] * stride)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [*NETS, *BLOCKS])
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_listed_net_collapses_within_the_bound(name: str, scale: int) -> None:
     collapsed = collapse_net(random_net(name, scale, "leaky", seed=scale, expansion=64))
@@ -101,7 +115,7 @@ def test_every_listed_net_collapses_within_the_bound(name: str, scale: int) -> N
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("name", ["sesr-m3", "sesr-m3-rgb", "fsrcnn-s"])
+@pytest.mark.parametrize("name", ["sesr-m3", "sesr-m3-rgb", "fsrcnn-s", *BLOCKS])
 def test_onnxruntime_gives_the_wide_networks_output(name: str, activation: str) -> None:
     net = random_net(name, 2, activation, seed=7)
     frame = torch.rand(1, net.spec.channels, 13, 18)
@@ -113,9 +127,9 @@ def test_onnxruntime_gives_the_wide_networks_output(name: str, activation: str) 
 
 
 def test_gradients_reach_every_wide_weight_through_the_narrow_form() -> None:
-    for name in ("sesr-m3", "fsrcnn-s"):
+    for name in ("sesr-m3", "fsrcnn-s", *BLOCKS):
         net = random_net(name, 2, "leaky", seed=3)
-        net(torch.rand(1, 1, 12, 12)).square().mean().backward()
+        net(torch.rand(1, net.spec.channels, 12, 12)).square().mean().backward()
         assert all(float(value.grad.abs().max()) > 0 for value in net.parameters())  # type: ignore[union-attr]
 
 
@@ -140,6 +154,47 @@ def test_golden_weights_and_macs() -> None:
     assert round(13_520 * pixels / 1e9, 3) == 1.772
     assert narrow_graph(build(net_spec("fsrcnn", 2))).params == 12_464
     assert narrow_graph(build(net_spec("fsrcnn-s", 2))).params == 3_937
+
+
+@pytest.mark.parametrize(
+    ("name", "wide", "narrow"),
+    # By the layers of SESR-M5: 25·16 + 5·9·16² + 25·16·4 narrow, and wide for each of the blocks
+    # (25 + 16)·256 + 5·(9·16 + 16)·256 + (25·16 + 4)·256.
+    [
+        ("sesr-f16-m5", 318_720, 13_520),
+        # Four times 16² weights and 16 scales in each block, which cost nothing later.
+        ("sesr-f16-m5-ecb", 318_720 + 5 * (4 * 16 * 16 + 4 * 16), 13_520),
+        # (9 + 1)·256 and (16 + 16)·256 wide in each block, 9·16 + 16² narrow.
+        ("sesr-f16-m5-dw", 318_720 - 5 * (160 - 42) * 256, 400 + 5 * (144 + 256) + 1_600),
+        ("sesr-f32-m7-dw", 353_024, 13_184),
+    ],
+)
+def test_blocks_of_each_kind_have_the_weights_counted_by_hand(
+    name: str, wide: int, narrow: int
+) -> None:
+    net = build(net_spec(name, 2))
+    assert wide_params(net) == wide
+    assert narrow_graph(net).params == narrow
+
+
+def test_fixed_filters_start_from_a_net_without_them(tmp_path: Path) -> None:
+    """At first it is the same function."""
+    plain = random_net("sesr-f12-m3", 2, "leaky", seed=5)
+    save_net(tmp_path / "plain.safetensors", plain, plain.spec, {})
+    net = build(replace(net_spec("sesr-f12-m3-ecb", 2), expansion=24))
+    assert sum(isinstance(module, FixedFilters) for module in net.modules()) == 3
+    warm_start(net, tmp_path / "plain.safetensors")
+    frame = torch.rand(1, 1, 12, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(net(frame), plain(frame), rtol=0, atol=1e-6)
+        expanded = net.set_form("expanded")(frame)
+    torch.testing.assert_close(expanded, plain(frame), rtol=0, atol=BOUND)
+
+
+def test_filters_fit_3x3_kernels_over_all_channels() -> None:
+    for kernel_size, groups in ((5, 1), (3, 4)):
+        with pytest.raises(ValueError, match="3×3"):
+            CollapsibleConv(4, 4, kernel_size, groups=groups, filtered=True)
 
 
 def _not_a_number(net: Net) -> None:

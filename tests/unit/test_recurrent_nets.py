@@ -18,6 +18,7 @@ from edgevsr.nets.registry import build, net_spec
 
 CELLS = [
     "rsesr-f8-m2-s5", "rsesr-f6-m1-s3-rgb", "rrn-6-2", "rsesr-f8-m2-mc", "rsesr-f6-m1-s3-mc-rgb",
+    "rsesr-f8-m2-s5-ecb", "rsesr-f8-m2-dw-mc",
 ]  # fmt: skip
 
 
@@ -28,7 +29,7 @@ def random_cell(name: str, scale: int = 2, seed: int = 0) -> RecurrentNet:
     assert isinstance(net, RecurrentNet)
     with torch.no_grad():
         for key, value in net.named_parameters():
-            if key.endswith("bias"):
+            if key.endswith(("bias", "filtered.scale")):
                 value.normal_(std=0.1)
             if key == "first.expand.weight":  # a new one does not read the state yet
                 value.normal_(std=0.2)
@@ -150,12 +151,25 @@ def test_names_spell_out_any_structure() -> None:
     aligned = net_spec("rsesr-f24-m5-mc", 4)
     assert aligned.options == {"num_feat": 24, "num_block": 5, "num_state": 0, "aligned": 1}
     assert aligned.activation == "relu"
+    separable = net_spec("rsesr-f24-m5-s12-dw-mc-rgb", 4)
+    assert separable.options == {
+        "num_feat": 24, "num_block": 5, "num_state": 12, "separable": 1, "aligned": 1,
+    }  # fmt: skip
+    assert net_spec("sesr-f24-m5-ecb", 4).options == {
+        "num_feat": 24, "num_block": 5, "filtered": 1,
+    }  # fmt: skip
     for wrong in (
         "rsesr-f0-m5-s12",
         "rsesr-f24-m5-s0-mc",
         "rsesr-f24-m5",
         "sesr-f24-m5-s12",
         "rrn-16",
+        "rrn-16-5-dw",
+        "sesr-m5-dw",
+        "sesr-f24-m5-ecb-dw",
+        "sesr-f24-m5-rgb-dw",
+        "rsesr-f24-m5-dw",
+        "rsesr-f24-m5-s12-mc-ecb",
     ):
         with pytest.raises(SpecError, match="not known"):
             net_spec(wrong, 4)
