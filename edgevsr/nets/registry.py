@@ -22,9 +22,8 @@ _RECURRENT = {
     "rsesr-f16-m4-s11": (16, 4, 11),
     "rrn-16-5": (16, 5, 16),
     "rrn-32-5": (32, 5, 32),
-    "rsesr-f24-m4-s16-mc": (24, 4, 16),
-    "rsesr-f16-m4-s11-mc": (16, 4, 11),
-    "rsesr-f16-m4-s9-mc": (16, 4, 9),
+    "rsesr-f24-m5-mc": (24, 5, 0),
+    "rsesr-f16-m5-mc": (16, 5, 0),
 }
 #: What SESR's blocks may be beside plain: with the fixed filters of ECBSR, or depthwise separable.
 _BLOCKS = r"(?:(?P<filtered>-ecb)|(?P<separable>-dw))?"
