@@ -29,7 +29,7 @@ _OPTIONS: Mapping[str, type] = {
     "net": str, "scale": int, "activation": str, "steps": int, "batch": int, "patch": int,
     "frames": int, "window": int, "lr": float, "degradation": str, "form": str, "loss": str,
     "teacher": str, "weights": str, "teacher_weight": float, "feature_weight": float, "qat": bool,
-    "precision": str, "compiled": bool,
+    "precision": str, "compiled": bool, "expansion": int,
     "seed": int, "every": int,
 }  # fmt: skip
 _SHARED = ("net", "scale", "activation")

@@ -37,6 +37,7 @@ from edgevsr.quantization.calibration import load_calibration, load_for
 from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.runtime.model import SrModel
+from edgevsr.spec import NetSpec
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.resuming import CONFIG
 from edgevsr.zoo import calibration_frames, sample_clip
@@ -171,6 +172,8 @@ def _command(run: Path, config: TrainConfig) -> str:
     words += ["--data", *(Path(path).name for path in config.data), "--out", run.name]
     if spec.activation != net_spec(spec.name, spec.scale).activation:
         words += ["--activation", spec.activation]
+    if spec.expansion != NetSpec.expansion:
+        words += ["--expansion", str(spec.expansion)]
     defaults = {field.name: field.default for field in fields(TrainConfig)}
     said = {"steps", "seed", *(["frames"] if "num_state" in spec.options else [])}
     for option in _OPTIONS:

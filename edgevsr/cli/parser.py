@@ -82,6 +82,9 @@ def _train(verbs: Verbs[Any]) -> None:
     parser.add_argument("--colour", choices=COLOURS, help="default: what the net's name says")
     parser.add_argument("--degradation", choices=("bi", "bd"), help="bicubic, or Gaussian blur")
     parser.add_argument("--activation", choices=ACTIVATIONS)
+    parser.add_argument(
+        "--expansion", type=int, metavar="P", help="channels inside a block, default 256"
+    )
     parser.add_argument("--form", choices=("collapsed", "expanded"), help="how a step computes")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--seed", type=int, metavar="N")

@@ -15,6 +15,7 @@ from edgevsr.zoo import zoo_names, zoo_path
 
 _CLIP_FRAMES = 10
 _TEACHER_WEIGHT = 0.5
+_WIDEST = 4096
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def train(
     colour: Colour | None = None,
     degradation: str = "bi",
     activation: Activation | None = None,
+    expansion: int | None = None,
     form: str = "collapsed",
     loss: str = "l1",
     init: str | Path | None = None,
@@ -79,14 +81,14 @@ def train(
     Recurrent networks learn from clips of `frames` frames (10), through at most `window` of which
     gradients reach back (0: all); videos are clips, and a camera moves over the stills. Others
     take single pictures, or clips' frames where `frames` is given. `lr` is Adam's peak rate,
-    `patch` the side of a patch in LR pixels, `every` the steps between
-    checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures, for a last refinement),
-    `init` a checkpoint or run whose fitting weights are the start. `qat` goes on from there with
-    the int8 file's own arithmetic as the forward; ranges are chosen on the training data first and
-    travel on to `quantize`, which then takes no frames. Without `val`, up to ten training files are
-    held out for validation. `precision` "auto" is bf16 on a GPU, else float32; on CPUs with bf16
-    instructions, "bf16" with `compiled` (kernels made for the step, by a C++ compiler) is about
-    three times as fast.
+    `patch` the side of a patch in LR pixels, `expansion` the channels inside a block (256),
+    `every` the steps between checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures,
+    for a last refinement), `init` a checkpoint or run whose fitting weights are the start. `qat`
+    goes on from there with the int8 file's own arithmetic as the forward; ranges are chosen on the
+    training data first and travel on to `quantize`, which then takes no frames. Without `val`, up
+    to ten training files are held out for validation. `precision` "auto" is bf16 on a GPU, else
+    float32; on CPUs with bf16 instructions, "bf16" with `compiled` (kernels made for the step, by a
+    C++ compiler) is about three times as fast.
 
     `teacher` is a network to learn from beside HR: a run, a checkpoint, a shipped wide network, a
     reference's name with its published `weights`, or a single-image checkpoint of another project
@@ -99,7 +101,7 @@ def train(
         DataError: no usable data.
         OutputError: the disk is full or not writable.
     """
-    spec = _spec(net, scale, activation, colour)
+    spec = _spec(net, scale, activation, colour, expansion)
     try:
         from edgevsr.nets.teachers import open_teacher
         from edgevsr.training.config import TrainConfig
@@ -174,9 +176,21 @@ def _sees_clips(spec: NetSpec) -> bool:
     return "num_state" in spec.options
 
 
-def _spec(net: str, scale: int, activation: Activation | None, colour: Colour | None) -> NetSpec:
+def _spec(
+    net: str,
+    scale: int,
+    activation: Activation | None,
+    colour: Colour | None,
+    expansion: int | None,
+) -> NetSpec:
     """Return the spec; `--colour rgb` is the same as the name's -rgb."""
     spec = net_spec(net, scale, activation)
+    if expansion is not None:
+        if not 1 <= expansion <= _WIDEST:
+            raise SpecError(f"--expansion {expansion}: expected 1 to {_WIDEST} channels")
+        if spec.family == REFERENCE:
+            raise SpecError(f"--expansion {expansion}: {net} has no blocks to widen; leave it out")
+        spec = replace(spec, expansion=expansion)
     if colour in (None, spec.colour):
         return spec
     if spec.family == REFERENCE:

@@ -123,6 +123,17 @@ def test_training_improves_on_held_out_pictures(photos: Path, tmp_path: Path) ->
     assert float(rows[-1]["val_psnr_y_db"]) > float(rows[0]["val_psnr_y_db"]) + 1
 
 
+def test_blocks_may_be_wider_inside(photos: Path, tmp_path: Path) -> None:
+    train_small(photos, tmp_path / "run", steps=2, expansion=48)
+    tensors, info = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
+    assert tensors["net.body.0.expand.weight"].shape == (48, 16, 3, 3)
+    assert info["spec"]["expansion"] == 48
+    with pytest.raises(SpecError, match="--expansion 0: expected 1 to 4096"):
+        train_small(photos, tmp_path / "none", expansion=0)
+    with pytest.raises(SpecError, match="has no blocks to widen"):
+        train("rrn", scale=4, data=photos, out=tmp_path / "none", expansion=64)
+
+
 def test_both_forms_take_the_same_step(photos: Path, tmp_path: Path) -> None:
     for form in ("collapsed", "expanded"):
         train_small(photos, tmp_path / form, steps=3, form=form)
