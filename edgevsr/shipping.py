@@ -45,7 +45,7 @@ from edgevsr.zoo import calibration_frames, sample_clip
 ZOO = Path(__file__).parent / "zoo"
 _OPTIONS = (
     "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "form", "seed",
-    "precision", "every",
+    "precision", "schedule", "every",
 )  # fmt: skip
 _FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"

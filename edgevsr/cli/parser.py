@@ -89,6 +89,9 @@ def _train(verbs: Verbs[Any]) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--lr", type=float, metavar="RATE", help="Adam's peak rate")
+    parser.add_argument(
+        "--schedule", type=int, metavar="N", help="steps that the rate falls over, default all"
+    )
     parser.add_argument("--loss", choices=("l1", "l2"), help="default l1; l2 refines at the end")
     parser.add_argument("--init", metavar="SOURCE", help="start from the weights that fit of these")
     parser.add_argument(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from edgevsr.errors import SpecError
 from edgevsr.nets.registry import REFERENCE
 from edgevsr.spec import NetSpec
+from edgevsr.training.plan import learning_rate
 
 LOSSES = ("l1", "l2")
 PRECISIONS = ("auto", "float32", "bf16")
@@ -26,7 +27,8 @@ class TrainConfig:
     `precision` "auto" is bf16 on a GPU, else float32; `compiled` makes kernels for the step first.
 
     With `qat` the forward is that of the int8 file, from the weights of `init` on. `lr` is Adam's
-    peak rate, `clip` the largest gradient norm of a step.
+    peak rate over a cosine of `schedule` steps (0: `steps`), `clip` the largest gradient norm of a
+    step.
     """
 
     spec: NetSpec
@@ -38,6 +40,7 @@ class TrainConfig:
     frames: int = 1
     window: int = 0
     lr: float = 5e-4
+    schedule: int = 0
     clip: float = 0.5
     ema_decay: float = 0.999
     degradation: Literal["bi", "bd"] = "bi"
@@ -68,6 +71,10 @@ class TrainConfig:
         for name in ("steps", "batch", "patch", "every", "frames"):
             if getattr(self, name) < 1:
                 raise SpecError(f"--{name} {getattr(self, name)}: expected at least 1")
+        if self.schedule and self.schedule < self.steps:
+            raise SpecError(
+                f"--schedule {self.schedule}: ends before --steps {self.steps}; give more"
+            )
         if self.patch < 8:
             raise SpecError(f"--patch {self.patch}: expected at least 8 LR pixels")
         if self.frames > 100:
@@ -103,6 +110,10 @@ class TrainConfig:
             raise SpecError("--teacher-weight 0 without a --feature-weight: nothing is taught")
         if self.qat and features:
             raise SpecError("--feature-weight: integer layers have no such features; leave it out")
+
+    def rate(self, step: int) -> float:
+        """Return Adam's rate at a step."""
+        return learning_rate(step, self.schedule or self.steps, self.lr)
 
     def to_json(self) -> dict[str, Any]:
         """Return the config as plain JSON values."""

@@ -27,7 +27,7 @@ from edgevsr.training.distillation import TaughtLoss
 from edgevsr.training.learner import Learner, Loss
 from edgevsr.training.lessons import Lessons, load_lessons
 from edgevsr.training.log import Row, TrainLog
-from edgevsr.training.plan import held_out, learning_rate, parameter_groups
+from edgevsr.training.plan import held_out, parameter_groups
 from edgevsr.training.qat import Int8Net, calibration_frames, prepare
 from edgevsr.training.resuming import CONFIG, check_same, last_row
 from edgevsr.training.sampler import ClipSampler, PatchSampler
@@ -167,7 +167,7 @@ class Trainer:
     def _step(self) -> Tensor:
         drawn = self.sampler.batch(self.step, self.accelerator.process_index)
         batch = tuple(part.to(self.accelerator.device) for part in drawn)
-        rate = learning_rate(self.step, self.config.steps, self.config.lr)
+        rate = self.config.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate_scale"]
         # Not the accelerator's own: it fixes one precision for every run of a process.
@@ -197,7 +197,7 @@ class Trainer:
             )
         if self.main and self.log:
             last = self._validate() if self.val else math.nan
-            rate = learning_rate(self.step, self.config.steps, self.config.lr)
+            rate = self.config.rate(self.step)
             self.log.append(Row(self.step, round(self.seconds, 3), rate, loss, last))
             self._save()
         self.accelerator.wait_for_everyone()

@@ -56,6 +56,7 @@ def train(
     frames: int | None = None,
     window: int = 0,
     lr: float = 5e-4,
+    schedule: int = 0,
     colour: Colour | None = None,
     degradation: str = "bi",
     activation: Activation | None = None,
@@ -80,8 +81,9 @@ def train(
 
     Recurrent networks learn from clips of `frames` frames (10), through at most `window` of which
     gradients reach back (0: all); videos are clips, and a camera moves over the stills. Others
-    take single pictures, or clips' frames where `frames` is given. `lr` is Adam's peak rate,
-    `patch` the side of a patch in LR pixels, `expansion` the channels inside a block (256),
+    take single pictures, or clips' frames where `frames` is given. `lr` is Adam's peak rate, which
+    falls over `schedule` steps (0: all), `patch` the side of a patch in LR pixels, `expansion` the
+    channels inside a block (256),
     `every` the steps between checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures,
     for a last refinement), `init` a checkpoint or run whose fitting weights are the start. `qat`
     goes on from there with the int8 file's own arithmetic as the forward; ranges are chosen on the
@@ -125,6 +127,7 @@ def train(
             "frames": frames or (_CLIP_FRAMES if _sees_clips(spec) else 1),
             "window": window,
             "lr": lr,
+            "schedule": schedule,
             "degradation": degradation,
             "form": form,
             "loss": loss,

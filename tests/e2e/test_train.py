@@ -123,6 +123,18 @@ def test_training_improves_on_held_out_pictures(photos: Path, tmp_path: Path) ->
     assert float(rows[-1]["val_psnr_y_db"]) > float(rows[0]["val_psnr_y_db"]) + 1
 
 
+def test_a_run_may_end_before_its_schedule(photos: Path, tmp_path: Path) -> None:
+    """It then is the beginning of the longer run, which `--init` goes on from."""
+    train_small(photos, tmp_path / "long", steps=8, every=4)
+    train_small(photos, tmp_path / "short", steps=4, schedule=8, every=4)
+    rates = [log_of(tmp_path / run)[0]["learning_rate"] for run in ("long", "short")]
+    losses = [log_of(tmp_path / run)[0]["loss"] for run in ("long", "short")]
+    assert rates[0] == rates[1]
+    assert losses[0] == losses[1]
+    with pytest.raises(SpecError, match="--schedule 3: ends before"):
+        train_small(photos, tmp_path / "none", steps=4, schedule=3)
+
+
 def test_blocks_may_be_wider_inside(photos: Path, tmp_path: Path) -> None:
     train_small(photos, tmp_path / "run", steps=2, expansion=48)
     tensors, info = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
