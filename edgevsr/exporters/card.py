@@ -22,6 +22,7 @@ from edgevsr.files import atomic_path, check_output
 from edgevsr.graph.half import HALF, has_half_weights
 from edgevsr.graph.int16 import has_int16
 from edgevsr.graph.ir import Graph
+from edgevsr.graph.streaming import is_recurrent
 from edgevsr.spec import IoSpec
 
 SCHEMA_VERSION = 1
@@ -166,7 +167,7 @@ def make_card(
         "activation": graph.meta.get("activation"),
         "precision": _precision(graph),
         "weights": _weights(graph),
-        "recurrent": any(role.startswith("state_") for role in graph.roles.values()),
+        "recurrent": is_recurrent(graph),
         "target": target.name,
         "format": target.format,
         "size": f"{width}x{height}",

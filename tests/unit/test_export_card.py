@@ -13,9 +13,11 @@ import jsonschema
 import numpy as np
 import pytest
 
+from edgevsr.collapsing import narrow_graph
 from edgevsr.errors import ExportError, OutputError
 from edgevsr.exporters.card import write_artifact
 from edgevsr.exporters.targets import load_target, target_names
+from edgevsr.nets.registry import build, net_spec
 from tests.graphs import cell_graph, quantized, sesr_graph
 from tests.litert import count_tflite_ops, open_tflite
 
@@ -118,3 +120,10 @@ def test_frames_that_do_not_fit_are_refused(
 def test_the_suffix_has_to_be_the_formats(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"writes \.tflite"):
         write_artifact(SESR, load_target("tflite"), SIZE, None, tmp_path / "net.onnx")
+
+
+def test_a_network_that_sees_its_sr_before_is_recurrent(tmp_path: Path) -> None:
+    graph = narrow_graph(build(net_spec("rsesr-f4-m1-mc", 2)))
+    card = json.loads(write(graph, tmp_path).card_path.read_text())
+    assert card["recurrent"] is True
+    assert {end["role"] for end in card["inputs"]} == {"frame", "previous_frame", "previous_sr"}
