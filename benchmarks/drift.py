@@ -51,6 +51,7 @@ def main() -> int:
                     "drop, first 100": f"{drift.drop_first_db:.3f} dB",
                     "drop, last 100": f"{drift.drop_last_db:.3f} dB ({drift.growth_db:+.3f})",
                     "state clipped": f"{100 * drift.state_saturated:.4f} %",
+                    "fall, standing still": f"{drift.standing_fall_db:.3f} dB",
                 }
             )
         )

@@ -31,6 +31,7 @@ _OPTIONS: Mapping[str, type] = {
     "teacher": str, "weights": str, "teacher_weight": float, "feature_weight": float, "qat": bool,
     "precision": str, "compiled": bool, "expansion": int,
     "schedule": int,
+    "burn_in": int,
     "seed": int, "every": int,
 }  # fmt: skip
 _SHARED = ("net", "scale", "activation")

@@ -45,7 +45,7 @@ from edgevsr.zoo import calibration_frames, sample_clip
 ZOO = Path(__file__).parent / "zoo"
 _OPTIONS = (
     "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "form", "seed",
-    "precision", "schedule", "every",
+    "precision", "schedule", "burn_in", "every",
 )  # fmt: skip
 _FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"
@@ -176,10 +176,12 @@ def _command(run: Path, config: TrainConfig) -> str:
         words += ["--expansion", str(spec.expansion)]
     defaults = {field.name: field.default for field in fields(TrainConfig)}
     said = {"steps", "seed", *(["frames"] if "num_state" in spec.options else [])}
+    if "aligned" in spec.options:
+        said.add("burn_in")
     for option in _OPTIONS:
         value = getattr(config, option)
         if value != defaults[option] or option in said:
-            words += [f"--{option}", str(value)]
+            words += [f"--{option.replace('_', '-')}", str(value)]
     words += [f"--{flag}" for flag in _FLAGS if getattr(config, flag)]
     if config.init:
         words += ["--init", Path(config.init).name]

@@ -79,6 +79,9 @@ def _train(verbs: Verbs[Any]) -> None:
     parser.add_argument(
         "--window", type=int, metavar="N", help="frames gradients reach back, 0 all"
     )
+    parser.add_argument(
+        "--burn-in", type=int, metavar="N", help="up to N frames shown before each clip"
+    )
     parser.add_argument("--colour", choices=COLOURS, help="default: what the net's name says")
     parser.add_argument("--degradation", choices=("bi", "bd"), help="bicubic, or Gaussian blur")
     parser.add_argument("--activation", choices=ACTIVATIONS)

@@ -164,18 +164,21 @@ class RecurrentNet(Net):
             inputs["previous_sr"] = channels * self.spec.scale**2
         return inputs
 
-    def forward(self, frames: Tensor, window: int | None = None) -> Tensor:
+    def forward(self, frames: Tensor, window: int | None = None, burn_in: int = 0) -> Tensor:
         """Return the SR of clips (N, T, C, H, W), or of frames (N, C, H, W), each a clip of one.
 
         Gradients reach back through at most `window` frames: every so often what is carried is
-        detached.
+        detached. The first `burn_in` frames are seen without gradients, and their SR is left out.
         """
         if frames.dim() == 4:
             return self.forward(frames[:, None])[:, 0]
         outputs: list[Tensor] = []
         with self.narrow_once():
             before: dict[str, Tensor] = {}
-            for index, frame in enumerate(frames.unbind(1)):
+            with torch.no_grad():
+                for frame in frames[:, :burn_in].unbind(1):
+                    before = self.step(frame, before)
+            for index, frame in enumerate(frames[:, burn_in:].unbind(1)):
                 if window and index % window == 0:
                     before = {role: carried.detach() for role, carried in before.items()}
                 before = self.step(frame, before)

@@ -12,6 +12,7 @@ from edgevsr.training.plan import learning_rate
 
 LOSSES = ("l1", "l2")
 PRECISIONS = ("auto", "float32", "bf16")
+_LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class TrainConfig:
     """A run's settings. Patches are LR pixels; `every` is the steps between checkpoints.
 
     With `frames` above one, patches are clips of that many frames; gradients reach back through
-    at most `window` of them (0: all). With one, a recurrent net learns all but its memory.
+    at most `window` of them (0: all). With one, a recurrent net learns all but its memory. Before
+    each clip it is shown up to `burn_in` frames more, which it does not learn from.
 
     `teacher_weight` is the share of the loss that the output of `teacher` has, the rest is HR's;
     `feature_weight` that of its features, on top. Without a teacher both are zero.
@@ -39,6 +41,7 @@ class TrainConfig:
     patch: int = 48
     frames: int = 1
     window: int = 0
+    burn_in: int = 0
     lr: float = 5e-4
     schedule: int = 0
     clip: float = 0.5
@@ -77,10 +80,16 @@ class TrainConfig:
             )
         if self.patch < 8:
             raise SpecError(f"--patch {self.patch}: expected at least 8 LR pixels")
-        if self.frames > 100:
-            raise SpecError(f"--frames {self.frames}: expected at most 100")
+        if self.frames > _LONGEST:
+            raise SpecError(f"--frames {self.frames}: expected at most {_LONGEST}")
         if not 0 <= self.window <= self.frames:
             raise SpecError(f"--window {self.window}: expected 0 (all) to --frames {self.frames}")
+        if self.burn_in < 0 or self.frames + self.burn_in > _LONGEST:
+            raise SpecError(
+                f"--burn-in {self.burn_in}: expected 0 to {_LONGEST - self.frames} frames more"
+            )
+        if self.burn_in and (self.frames == 1 or "num_state" not in self.spec.options):
+            raise SpecError("--burn-in is for recurrent networks that see clips; leave it out")
         if self.spec.family == REFERENCE and (
             self.window or self.qat or self.feature_weight or self.compiled
         ):
@@ -108,6 +117,10 @@ class TrainConfig:
             raise SpecError(f"--feature-weight {features}: expected 0 (off) or more")
         if self.teacher is not None and not output and not features:
             raise SpecError("--teacher-weight 0 without a --feature-weight: nothing is taught")
+        if self.burn_in and features:
+            raise SpecError(
+                "--feature-weight: --burn-in shows frames without features; leave it out"
+            )
         if self.qat and features:
             raise SpecError("--feature-weight: integer layers have no such features; leave it out")
 

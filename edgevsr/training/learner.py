@@ -26,19 +26,30 @@ class Learner(nn.Module):
     """A network under training with its loss, in one module so that processes share both.
 
     `forward_net` is the module whose forward is trained: the net itself, or what wraps it.
-    Parameters are named `net.…`, then `loss.…`, then `forward_net.…` for what a wrapper adds.
+    Parameters are named `net.…`, then `loss.…`, then `forward_net.…` for what a wrapper adds. Of
+    clips longer than `frames` (0: none) only the last so many frames are learned from.
     """
 
     def __init__(
-        self, net: Net, loss: Loss, forward_net: nn.Module | None = None, window: int = 0
+        self,
+        net: Net,
+        loss: Loss,
+        forward_net: nn.Module | None = None,
+        window: int = 0,
+        frames: int = 0,
     ) -> None:
         super().__init__()
         self.net, self.loss = net, loss
         self.forward_net: nn.Module = net if forward_net is None else forward_net
-        self.window = window
+        self.window, self.frames = window, frames
 
     def forward(self, lr: Tensor, *truth: Tensor) -> Tensor:
         """Return the loss of frames or clips; `truth` is HR and whatever else the loss takes."""
-        sr = self.forward_net(lr, self.window) if self.window else self.forward_net(lr)
+        before = lr.shape[1] - self.frames if self.frames else 0
+        options = {"window": self.window} if self.window else {}
+        if before:
+            truth = tuple(each[:, before:] for each in truth)
+            options["burn_in"] = before
+        sr = self.forward_net(lr, **options)
         loss: Tensor = self.loss(sr.float(), *truth)
         return loss

@@ -77,7 +77,7 @@ class Trainer:
         loss = Loss(config.loss) if lessons is None else TaughtLoss(config, net, lessons)
         if config.compiled:
             net.compile_training()
-        learner = Learner(net, loss, self.int8, config.window)
+        learner = Learner(net, loss, self.int8, config.window, config.burn_in and config.frames)
         optimizer = torch.optim.Adam(parameter_groups(learner), lr=config.lr, fused=True)
         if resume:
             self._restore(learner, optimizer)
@@ -160,7 +160,7 @@ class Trainer:
         self.sampler = (
             PatchSampler(pairs, *size, lessons)
             if config.frames == 1
-            else ClipSampler(pairs, *size, config.frames, lessons)
+            else ClipSampler(pairs, *size, config.frames, lessons, config.burn_in)
         )
         return pairs, lessons
 

@@ -106,21 +106,24 @@ class Int8Net(nn.Module):
         with torch.no_grad():
             return {name: found.params for name, found in self.ranges.now().items()}
 
-    def forward(self, frames: Tensor, window: int = 0) -> Tensor:
+    def forward(self, frames: Tensor, window: int = 0, burn_in: int = 0) -> Tensor:
         """Return the SR, in steps of 1/255, of frames or clips in [0, 1] rounded to 8 bits.
 
-        As the net's own forward, gradients reaching back through at most `window` frames (0: all).
+        As the net's own forward, gradients reaching back through at most `window` frames (0: all),
+        after `burn_in` frames without.
         """
         if frames.dim() == 4:
-            return self.forward(frames[:, None], window)[:, 0]
+            return self.forward(frames[:, None])[:, 0]
         codes = (frames.double() / IMAGE.scale + 0.5).floor_().clamp_(0, 255).float()
         with _exact_products(frames.device.type):
             ranges = self.ranges.now()
             layers = {node.output: self._layer(node, ranges) for node in self.graph.nodes}
-            outputs = self._roll(codes, layers, window)
+            outputs = self._roll(codes, layers, window, burn_in)
         return outputs * IMAGE.scale
 
-    def _roll(self, codes: Tensor, layers: Mapping[str, Layer], window: int) -> Tensor:
+    def _roll(
+        self, codes: Tensor, layers: Mapping[str, Layer], window: int, burn_in: int
+    ) -> Tensor:
         """Return the SR codes of clips (N, T, C, H, W) of codes from zero."""
         frame, sr = self.graph.input_of("frame"), self.graph.output_of("sr")
         if not is_recurrent(self.graph):
@@ -130,13 +133,14 @@ class Int8Net(nn.Module):
         channels = {roles[name]: self.graph.tensors[name].channels for name in self.graph.inputs}
         outputs = []
         before: dict[str, Tensor] = {}
-        for index, current in enumerate(codes.unbind(1)):
-            if window and index % window == 0:
+        for index, current in enumerate(codes.unbind(1), start=-burn_in):
+            if index == 0 or (window and index > 0 and index % window == 0):
                 before = {role: carried.detach() for role, carried in before.items()}
             given = inputs_by_role(channels, current, before, white=255.0)
             found = self._run({self.graph.input_of(role): x for role, x in given.items()}, layers)
             before = {roles[name]: found[name] for name in self.graph.outputs} | {"frame": current}
-            outputs.append(found[sr])
+            if index >= 0:
+                outputs.append(found[sr])
         return torch.stack(outputs, 1)
 
     def _run(self, given: dict[str, Tensor], layers: Mapping[str, Layer]) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from edgevsr.spec import Activation, Colour, NetSpec
 from edgevsr.zoo import zoo_names, zoo_path
 
 _CLIP_FRAMES = 10
+_BURN_IN = 20
 _TEACHER_WEIGHT = 0.5
 _WIDEST = 4096
 
@@ -55,6 +56,7 @@ def train(
     patch: int = 48,
     frames: int | None = None,
     window: int = 0,
+    burn_in: int | None = None,
     lr: float = 5e-4,
     schedule: int = 0,
     colour: Colour | None = None,
@@ -80,17 +82,18 @@ def train(
     """Train `net` on HR images and videos, in the folder `out`; `resume` goes on where it stopped.
 
     Recurrent networks learn from clips of `frames` frames (10), through at most `window` of which
-    gradients reach back (0: all); videos are clips, and a camera moves over the stills. Others
-    take single pictures, or clips' frames where `frames` is given. `lr` is Adam's peak rate, which
-    falls over `schedule` steps (0: all), `patch` the side of a patch in LR pixels, `expansion` the
-    channels inside a block (256),
-    `every` the steps between checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures,
-    for a last refinement), `init` a checkpoint or run whose fitting weights are the start. `qat`
-    goes on from there with the int8 file's own arithmetic as the forward; ranges are chosen on the
-    training data first and travel on to `quantize`, which then takes no frames. Without `val`, up
-    to ten training files are held out for validation. `precision` "auto" is bf16 on a GPU, else
-    float32; on CPUs with bf16 instructions, "bf16" with `compiled` (kernels made for the step, by a
-    C++ compiler) is about three times as fast.
+    gradients reach back (0: all), after up to `burn_in` more that are only shown (20 for aligned
+    ones, else none), so that they stay steady for long; videos are clips, and a camera moves over
+    the stills. Others take single pictures, or clips' frames where `frames` is given. `lr` is
+    Adam's peak rate, which falls over `schedule` steps (0: all), `patch` the side of a patch in LR
+    pixels, `expansion` the channels inside a block (256), `every` the steps between checkpoints,
+    `loss` "l1" or "l2" (the mean square that PSNR measures, for a last refinement), `init` a
+    checkpoint or run whose fitting weights are the start. `qat` goes on from there with the int8
+    file's own arithmetic as the forward; ranges are chosen on the training data first and travel on
+    to `quantize`, which then takes no frames. Without `val`, up to ten training files are held out
+    for validation. `precision` "auto" is bf16 on a GPU, else float32; on CPUs with bf16
+    instructions, "bf16" with `compiled` (kernels made for the step, by a C++ compiler) is about
+    three times as fast.
 
     `teacher` is a network to learn from beside HR: a run, a checkpoint, a shipped wide network, a
     reference's name with its published `weights`, or a single-image checkpoint of another project
@@ -126,6 +129,7 @@ def train(
             "patch": patch,
             "frames": frames or (_CLIP_FRAMES if _sees_clips(spec) else 1),
             "window": window,
+            "burn_in": _burn_in(spec, frames) if burn_in is None else burn_in,
             "lr": lr,
             "schedule": schedule,
             "degradation": degradation,
@@ -170,6 +174,11 @@ def _start(init: str | Path) -> str:
     if not Path(init).exists() and str(init) in zoo_names():
         return str(zoo_path(str(init)))
     return str(init)
+
+
+def _burn_in(spec: NetSpec, frames: int | None) -> int:
+    """Return how many frames more a network is shown: what feeds on its own SR needs them."""
+    return _BURN_IN if "aligned" in spec.options and frames != 1 else 0
 
 
 def _sees_clips(spec: NetSpec) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from edgevsr.drift import MAX_SATURATED, back_and_forth, measure_drift
+from edgevsr.drift import MAX_SATURATED, MAX_STANDING_FALL_DB, back_and_forth, measure_drift
 from edgevsr.errors import SpecError
 from edgevsr.evaluation import Picture
+from edgevsr.graph.ir import Graph
 from edgevsr.quantization.ptq import Scheme, quantize_graph
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames
-from tests.graphs import sesr_graph
+from tests.graphs import Builder, sesr_graph
 from tests.recurrent import moving_clip, rsesr_graph
 
 FLOAT = rsesr_graph(seed=2)
@@ -56,6 +58,33 @@ def test_a_state_that_clips_is_counted() -> None:
         for runtime in ("litert", "onnxruntime")
     ]
     assert shares == [1.0, 1.0]
+
+
+def feeding_on_itself(gain: float) -> Graph:
+    """A network whose SR is the frame, a little detail, and `gain` of the detail before."""
+    b = Builder()
+    frame, before = b.input("frame", 1, "frame"), b.input("previous_sr", 4, "previous_sr")
+    joined = b.node("concat", "joined", (frame, before), 5)
+    sum_ = b.add("image_residual", b.conv("detail", joined, 4, k=1), frame)
+    graph = b.graph((b.depth_to_space("sr", sum_, 2), "sr"), net="rsesr", scale=2, colour="y")
+    weight = np.zeros((4, 1, 1, 5), np.float32)
+    weight[:, 0, 0, 0], weight[range(4), 0, 0, range(1, 5)] = -gain, gain
+    bias = np.array([-0.02, 0.01, 0.02, -0.01], np.float32)
+    nodes = (
+        replace(node, weight=weight, bias=bias) if node.name == "detail" else node
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=tuple(nodes))
+
+
+@pytest.mark.parametrize(("gain", "steady"), [(0.1, True), (1.1, False)])
+def test_sharpening_without_end_shows_where_nothing_moves(gain: float, steady: bool) -> None:
+    real = feeding_on_itself(gain)
+    int8 = quantize_graph(real, [moving_clip((48, 40))], Scheme(rounding="nearest"))
+    found = measure_drift(SrModel.open(real), SrModel.open(int8), PICTURES, 200)
+    assert (found.standing_fall_db <= MAX_STANDING_FALL_DB) == steady, found
+    if not steady:
+        assert not found.passed
 
 
 def test_what_cannot_drift_is_refused() -> None:

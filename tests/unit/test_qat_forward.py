@@ -295,3 +295,13 @@ def test_ranges_that_do_not_fit_are_refused(change: object) -> None:
     graph = narrow_graph(net).with_meta(**{RANGES_KEY: ranges})
     with pytest.raises(QuantizeError, match="tensor"):
         quantize_learned(graph)
+
+
+def test_burnt_in_frames_are_rounded_alike_and_not_learned_from() -> None:
+    net = trained("rsesr-f8-m2-mc", 2)
+    forward, _ = calibrated(net)
+    clip = torch.from_numpy(clip_of((28, 20), 1, FRAMES, 3).transpose(0, 3, 1, 2)[None].copy())
+    whole, later = forward(clip), forward(clip, burn_in=4)
+    assert torch.equal(whole[:, 4:], later)
+    later.sum().backward()
+    assert net.get_parameter("first.expand.weight").grad is not None

@@ -192,3 +192,14 @@ def test_a_state_starts_alive_and_unread(name: str) -> None:
     assert gradient is not None
     states = slice(2 * net.spec.channels, 2 * net.spec.channels + net.inputs["state_in:0"])
     assert float(gradient[:, states].abs().max()) > 0
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_burnt_in_frames_are_seen_and_not_learned_from(name: str) -> None:
+    net = random_cell(name)
+    clip = random_clip(net, 6).requires_grad_()
+    sr = net(clip, burn_in=4)
+    torch.testing.assert_close(sr, net(clip)[:, 4:], rtol=0, atol=1e-6)
+    sr.sum().backward()
+    assert clip.grad is not None
+    assert [bool(frame.any()) for frame in clip.grad[0]] == [False] * 4 + [True] * 2

@@ -111,6 +111,20 @@ def test_a_tenth_of_the_clips_are_cut_to_another_scene() -> None:
     assert bool((lr.mean((2, 3, 4)) == hr.mean((2, 3, 4))).all())
 
 
+def test_some_frames_more_come_first_and_some_clips_stand(pairs: Pairs) -> None:
+    """As many in all clips of a batch, up to those asked for; a fifth of the clips stands."""
+    sampler = ClipSampler(pairs, patch=12, batch=40, seed=1, frames=5, burn_in=4)
+    lengths, standing, first = set(), 0, sampler.batch(0)[0]
+    for step in range(12):
+        lr, hr = sampler.batch(step)
+        assert lr.shape[1] == hr.shape[1]
+        lengths.add(lr.shape[1])
+        standing += int((lr == lr[:, :1]).flatten(1).all(1).sum())
+    assert lengths == {5, 6, 7, 8, 9}
+    assert 0.12 < standing / (12 * 40) < 0.3
+    np.testing.assert_array_equal(sampler.batch(0)[0], first)
+
+
 def test_patches_larger_than_every_clip_are_refused(pairs: Pairs) -> None:
     with pytest.raises(DataError, match="smaller --patch"):
         ClipSampler(pairs, patch=200, batch=1, seed=0, frames=6)
