@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 import edgevsr
 from edgevsr.collapsing import untrained_graph
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Exported files, as a person would have them: single images and streams, both formats."""
     place = tmp_path_factory.mktemp("demo")
+    torch.manual_seed(0)  # networks of random weights
     for name, graph in (
         ("recurrent", untrained_graph("rsesr-f16-m4-s11", 2)),
         ("aligned", rsesr_graph(seed=1, aligned=True)),

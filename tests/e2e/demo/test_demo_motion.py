@@ -146,8 +146,9 @@ def test_with_its_own_motion_the_page_stays_close_to_python(
     monkeypatch.setattr(runtime_model, "motion_since", no_motion)
     model.reset()
     still = [model.upscale_u8(frame) for frame in clip]
-    assert psnr_db(np.concatenate(found), np.concatenate(made)) >= 50
-    assert psnr_db(np.concatenate(still), np.concatenate(made)) < 40
+    close = psnr_db(np.concatenate(found), np.concatenate(made))
+    assert close >= 50
+    assert psnr_db(np.concatenate(still), np.concatenate(made)) < close - 8
 
 
 def no_motion(frame: NDArray[Any], before: NDArray[Any], scale: int) -> Motion:
