@@ -51,6 +51,17 @@ def _pink(random: np.random.Generator, height: int, width: int) -> NDArray[np.fl
     return plane / deviation if deviation > 0 else plane
 
 
+def camera_frames(
+    size: tuple[int, int], channels: int, count: int, scale: int
+) -> list[NDArray[np.uint8]]:
+    """Return frames (H, W, C) as a camera has them: every pixel the mean of scale² of a picture
+    that it pans over by fractions of a pixel, to and fro."""
+    width, height = size
+    fine = moving_frames((width * scale, height * scale), channels, count)
+    blocks = (frame.reshape(height, scale, width, scale, channels) for frame in fine)
+    return [(block.mean(axis=(1, 3)) + 0.5).astype(np.uint8) for block in blocks]
+
+
 def moving_frames(size: tuple[int, int], channels: int, count: int) -> list[NDArray[np.uint8]]:
     """Return frames (H, W, C) of one picture that a camera pans over, to and fro."""
     width, height = size

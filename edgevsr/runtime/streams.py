@@ -11,7 +11,7 @@ from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import stream
 from edgevsr.runtime.frames import codes_of, pixels_of
 from edgevsr.runtime.model import SrModel
-from edgevsr.runtime.probe import moving_frames
+from edgevsr.runtime.probe import camera_frames
 from edgevsr.runtime.tiling import alignment
 
 FRAMES = 100
@@ -52,7 +52,7 @@ def stream_error(model: SrModel, reference: Graph, judge: SrModel | None = None)
     """
     align = alignment(model.graph)
     width, height = (-(-length // align) * align for length in _SIZE)
-    frames = moving_frames((width, height), model.channels, FRAMES)
+    frames = camera_frames((width, height), model.channels, FRAMES, model.scale)
     for runner in filter(None, (model, judge)):
         runner.reset()
     if not reference.quantized:
