@@ -23,6 +23,8 @@ Motion = NDArray[np.int32]
 #: OpenCV's flow reads beyond its memory on frames lower than this.
 _LOWEST = 16
 _STRIDE, _ITERATIONS = 6, 8
+#: Rows of so many bytes are moved at once.
+_WORDS = (1, 2, 4, 8)
 _WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -108,13 +110,34 @@ def compensated(sr: NDArray[Any], motion: Motion, scale: int) -> NDArray[Any]:
     """
     height, width = motion.shape[:2]
     padded = np.pad(sr[0], ((scale, scale), (scale, scale), (0, 0)), "edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (scale, scale), (0, 1))
-    rows = np.arange(1, height + 1)[:, None] * scale + motion[..., 1]
-    columns = np.arange(1, width + 1) * scale + motion[..., 0]
+    shift: NDArray[np.intp] = motion.astype(np.intp)
+    rows = np.arange(1, height + 1)[:, None] * scale + shift[..., 1]
+    columns = np.arange(1, width + 1) * scale + shift[..., 0]
     rows = rows.clip(0, (height + 1) * scale)
     columns = columns.clip(0, (width + 1) * scale)
-    blocks = windows[rows, columns].transpose(0, 1, 3, 4, 2)
+    if sr.shape[3] * scale * sr.itemsize in _WORDS:
+        blocks = _by_words(padded, rows, columns, scale)
+    else:
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (scale, scale), (0, 1))
+        blocks = windows[rows, columns].transpose(0, 1, 3, 4, 2)
     return np.ascontiguousarray(blocks).reshape(1, height, width, -1)
+
+
+def _by_words(
+    padded: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp], scale: int
+) -> NDArray[Any]:
+    """Return the blocks (H, W, scale, …), each of their rows moved as one word of memory."""
+    _, wide, channels = padded.shape
+    word = np.dtype(f"u{scale * channels * padded.itemsize}")
+    step = channels * padded.itemsize
+    places = padded.size // channels - scale + 1
+    words = np.ndarray((places,), word, padded.data, strides=(step,))
+    start = rows * wide + columns
+    blocks = np.empty((*rows.shape, scale), word)
+    for row in range(scale):
+        blocks[..., row] = words.take(start)
+        start += wide
+    return blocks.view(padded.dtype)
 
 
 def unmoved(frame: NDArray[Any], scale: int) -> NDArray[Any]:

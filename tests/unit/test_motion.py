@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_a_translation_by_hr_pixels_is_found_and_undone(right: int, down: int) -
         assert off.mean() < still[6:-6, 6:-6].mean() / 4
 
 
-def plainly(sr: NDArray[np.int8], motion: NDArray[np.int32], scale: int) -> NDArray[np.int8]:
+def plainly(sr: NDArray[Any], motion: NDArray[np.int32], scale: int) -> NDArray[Any]:
     """The definition, pixel by pixel."""
     _, tall, wide, channels = sr.shape
     height, width = tall // scale, wide // scale
@@ -50,16 +52,22 @@ def plainly(sr: NDArray[np.int8], motion: NDArray[np.int32], scale: int) -> NDAr
 
 
 @given(
-    arrays(np.int8, (1, 6, 9, 2)),
+    st.data(),
+    st.sampled_from([2, 3, 4]),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([np.int8, np.uint8, np.float32]),
     arrays(np.int32, (2, 3, 2), elements=st.integers(-40, 40)),
 )
 def test_blocks_come_whole_from_where_they_were(
-    sr: NDArray[np.int8], motion: NDArray[np.int32]
+    data: st.DataObject, scale: int, channels: int, dtype: type, motion: NDArray[np.int32]
 ) -> None:
-    expected = plainly(sr, motion, 3)
-    np.testing.assert_array_equal(compensated(sr, motion, 3), expected)
+    seed = data.draw(st.integers(0, 1000))
+    values = np.random.default_rng(seed).integers(-128, 128, (1, 2 * scale, 3 * scale, channels))
+    sr = values.astype(dtype)
+    expected = plainly(sr, motion, scale)
+    np.testing.assert_array_equal(compensated(sr, motion, scale), expected)
     given_sr = torch.from_numpy(sr.astype(np.float32).transpose(0, 3, 1, 2))
-    trained = streaming.compensated(given_sr, torch.from_numpy(motion).long()[None], 3)
+    trained = streaming.compensated(given_sr, torch.from_numpy(motion).long()[None], scale)
     np.testing.assert_array_equal(trained.numpy().transpose(0, 2, 3, 1), expected)
 
 
