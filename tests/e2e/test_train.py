@@ -165,7 +165,8 @@ def test_compiled_bf16_learns_what_float32_does(photos: Path, tmp_path: Path) ->
     fast = ["--precision", "bf16", "--compiled"]
     plain = finish(command(photos, tmp_path / "plain", *options))["val_psnr_y_db"]
     rounded = finish(command(photos, tmp_path / "fast", *options, *fast))["val_psnr_y_db"]
-    assert rounded == pytest.approx(plain, abs=0.5)
+    # These smooth pictures reach 50 dB, where rounding to 8 bits of mantissa shows.
+    assert rounded == pytest.approx(plain, abs=2.5)
     first, last = (float(row["val_psnr_y_db"]) for row in log_of(tmp_path / "fast"))
     assert last > first + 0.2
     words = command(photos, tmp_path / "fast", *options, "--compiled", "--resume")

