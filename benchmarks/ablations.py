@@ -97,6 +97,7 @@ CHOICES = {
     "patch 64": Choice(fields={"patch": 64, "batch": 9}),
     "expansion 64": Choice(expansion=64),
     "expansion 512": Choice(expansion=512),
+    "rate 2e-3": Choice(fields={"lr": 2e-3}),
     "no average": Choice(fields={"ema_decay": 0.0}),
     "richer of two patches": Choice(prepare=_draw_richer),
     "L2 in the last fifth": Choice(prepare=_square_at_last),
