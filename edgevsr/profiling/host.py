@@ -150,7 +150,7 @@ def frame_call(file: HostFile, runner: Runner, size: tuple[int, int]) -> Callabl
         zero = runner.inputs[position].zero_point or 0
         feeds[position] = np.full_like(feeds[position], zero)
 
-    scene = moving_frames(size, 1, 2)
+    scene = moving_frames(size, 1, 2) if file.aligned else []
 
     def run() -> None:
         outputs = runner.run(feeds)

@@ -11,7 +11,7 @@ from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import stream
 from edgevsr.runtime.frames import codes_of, pixels_of
 from edgevsr.runtime.model import SrModel
-from edgevsr.runtime.probe import camera_frames
+from edgevsr.runtime.probe import camera_frames, moving_frames
 from edgevsr.runtime.tiling import alignment
 
 FRAMES = 100
@@ -52,7 +52,11 @@ def stream_error(model: SrModel, reference: Graph, judge: SrModel | None = None)
     """
     align = alignment(model.graph)
     width, height = (-(-length // align) * align for length in _SIZE)
-    frames = camera_frames((width, height), model.channels, FRAMES, model.scale)
+    if "previous_sr" in reference.roles.values():
+        # Whole LR pixels of such a picture alias as nothing real does, and that would be fed back.
+        frames = camera_frames((width, height), model.channels, FRAMES, model.scale)
+    else:
+        frames = moving_frames((width, height), model.channels, FRAMES)
     for runner in filter(None, (model, judge)):
         runner.reset()
     if not reference.quantized:
