@@ -226,8 +226,9 @@ def draw(path: Path) -> None:
                 for point, at in zip(chosen, x, strict=True):
                     place = (at, point.psnr_y_db)
                     left = point.name.lower().startswith(("sesr", "fsrcnn-"))
+                    shift = (-6 if left else 6, 2 if point.int8_psnr_y_db is not None else -3)
                     axis.annotate(
-                        point.name, place, (-6 if left else 6, -3), textcoords="offset points",
+                        point.name, place, shift, textcoords="offset points",
                         fontsize=7.5, color=colour, ha="right" if left else "left",
                     )  # fmt: skip
                     if point.int8_psnr_y_db is not None:
