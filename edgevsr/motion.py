@@ -110,11 +110,10 @@ def compensated(sr: NDArray[Any], motion: Motion, scale: int) -> NDArray[Any]:
     """
     height, width = motion.shape[:2]
     padded = np.pad(sr[0], ((scale, scale), (scale, scale), (0, 0)), "edge")
-    shift: NDArray[np.intp] = motion.astype(np.intp)
-    rows = np.arange(1, height + 1)[:, None] * scale + shift[..., 1]
-    columns = np.arange(1, width + 1) * scale + shift[..., 0]
-    rows = rows.clip(0, (height + 1) * scale)
-    columns = columns.clip(0, (width + 1) * scale)
+    rows = np.arange(1, height + 1, dtype=np.int32)[:, None] * scale + motion[..., 1]
+    columns = np.arange(1, width + 1, dtype=np.int32) * scale + motion[..., 0]
+    rows.clip(0, (height + 1) * scale, out=rows)
+    columns.clip(0, (width + 1) * scale, out=columns)
     if sr.shape[3] * scale * sr.itemsize in _WORDS:
         blocks = _by_words(padded, rows, columns, scale)
     else:
@@ -124,19 +123,19 @@ def compensated(sr: NDArray[Any], motion: Motion, scale: int) -> NDArray[Any]:
 
 
 def _by_words(
-    padded: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp], scale: int
+    padded: NDArray[Any], rows: NDArray[np.int32], columns: NDArray[np.int32], scale: int
 ) -> NDArray[Any]:
     """Return the blocks (H, W, scale, …), each of their rows moved as one word of memory."""
     _, wide, channels = padded.shape
-    word = np.dtype(f"u{scale * channels * padded.itemsize}")
     step = channels * padded.itemsize
+    word = np.dtype(f"u{scale * step}")
     places = padded.size // channels - scale + 1
-    words = np.ndarray((places,), word, padded.data, strides=(step,))
-    start = rows * wide + columns
-    blocks = np.empty((*rows.shape, scale), word)
-    for row in range(scale):
-        blocks[..., row] = words.take(start)
-        start += wide
+    # The words that begin at every pixel, side by side: from here numpy takes them by far faster.
+    words = np.ascontiguousarray(np.ndarray((places,), word, padded.data, strides=(step,)))
+    rows *= wide
+    rows += columns
+    start = rows.astype(np.intp)
+    blocks = np.stack([words[row * wide :].take(start) for row in range(scale)], -1)
     return blocks.view(padded.dtype)
 
 
