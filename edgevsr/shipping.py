@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import platform
 import shlex
 import sys
@@ -49,6 +50,10 @@ _OPTIONS = (
 )  # fmt: skip
 _FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"
+_CURVE_POINTS = 40
+
+#: A run's folder, config and log.
+_Run = tuple[Path, TrainConfig, list[dict[str, str]]]
 
 
 def ship(
@@ -64,7 +69,7 @@ def ship(
         SourceError: the run is damaged or has not reached its last step.
         DataError: a test set holds no picture.
     """
-    config, training = _training(run)
+    config, training, curve = _training(run)
     net, info = load_net(run / CHECKPOINT)
     name = f"{config.spec.name}-x{config.spec.scale}"
     checkpoint = folder / f"{name}-wide.safetensors"
@@ -79,7 +84,8 @@ def ship(
         int8 = quantize_graph(collapsed.graph, load_for(collapsed.graph, calib))
     pictures = {_set_name(each): list(read_pictures(each, config.spec.scale)) for each in sets}
     scores = _scores(collapsed.graph, int8, pictures)
-    common = _common(config, collapsed, training)
+    # Cards alone hold the curve: in the networks' own files it would only be weight to carry.
+    common = _common(config, collapsed, {**training, "curve": curve})
     forms = {"narrow": name, "w8a8": f"{name}-w8a8"} | ({"wide": f"{name}-wide"} if wide else {})
     for form, form_name in forms.items():
         columns = ("int8",) if form == "w8a8" else ("float", "8bit")
@@ -115,19 +121,22 @@ def _collapse(checkpoint: Path, *, keep: bool) -> CollapsedNet:
             checkpoint.unlink()
 
 
-def _training(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
-    """Return the run's config and what a card says of its training, runs it started from too."""
+def _training(run: Path) -> tuple[TrainConfig, dict[str, Any], list[list[float]]]:
+    """Return the run's config, what a card says of its training, and its learning curve.
+
+    The runs it started from are counted too.
+    """
     chain = _chain(run)
-    config, last = chain[-1][1:]
+    config, last = chain[-1][1], chain[-1][2][-1]
     before = _shipped_training(chain[0][1].init)
     commands = [before["command"]] if before else []
     commands += [_command(folder, its_config) for folder, its_config, _ in chain]
-    seconds = sum(float(row["seconds"]) for *_, row in chain)
+    seconds = sum(float(rows[-1]["seconds"]) for *_, rows in chain)
     known = json.loads(_TRAINING_DATA.read_text("utf-8"))
     data = known["stills"] + (known["clips"] if config.frames > 1 else [])
     if int(last["step"]) != config.steps:
         raise SourceError(f"{run}: is at step {last['step']} of {config.steps}; finish it first")
-    return config, {
+    training = {
         "command": " && ".join(commands),
         "data": data,
         "licences": sorted({row["licence"] for row in data}),
@@ -138,10 +147,11 @@ def _training(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
         "held_out_psnr_y_db": round(float(last["val_psnr_y_db"]), 3),
         "date": datetime.now(UTC).date().isoformat(),
     }
+    return config, training, _curve(chain, before)
 
 
-def _chain(run: Path) -> list[tuple[Path, TrainConfig, dict[str, str]]]:
-    """Return folder, config and last log row of a run and of those it was started from, in order.
+def _chain(run: Path) -> list[_Run]:
+    """Return a run and those it was started from, in order.
 
     Raises:
         SourceError: a folder is not a run.
@@ -149,11 +159,30 @@ def _chain(run: Path) -> list[tuple[Path, TrainConfig, dict[str, str]]]:
     try:
         config = TrainConfig.from_json(json.loads((run / CONFIG).read_text("utf-8")))
         with (run / "log.csv").open(newline="") as file:
-            last = list(csv.DictReader(file))[-1]
-    except (OSError, ValueError, IndexError) as error:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("its log is empty")
+    except (OSError, ValueError) as error:
         raise SourceError(f"{run}: is not a run folder of edgevsr train ({error})") from error
     before = _chain(Path(config.init)) if config.init and Path(config.init).is_dir() else []
-    return [*before, (run, config, last)]
+    return [*before, (run, config, rows)]
+
+
+def _curve(chain: Sequence[_Run], before: Mapping[str, Any]) -> list[list[float]]:
+    """Return [steps, held-out PSNR-Y in dB] over all stages, thinned evenly between its ends.
+
+    Where the card of the shipped network that they began from has no curve, its part is missing.
+    """
+    points: list[list[float]] = list(before.get("curve", []))
+    done: int = before.get("steps", 0)
+    for _, config, rows in chain:
+        values = [(done + int(row["step"]), float(row["val_psnr_y_db"])) for row in rows]
+        points += [[step, round(value, 3)] for step, value in values if math.isfinite(value)]
+        done += config.steps
+    end = len(points) - 1
+    if end < _CURVE_POINTS:
+        return points
+    return [points[round(i * end / (_CURVE_POINTS - 1))] for i in range(_CURVE_POINTS)]
 
 
 def _shipped_training(checkpoint: str | None) -> dict[str, Any]:

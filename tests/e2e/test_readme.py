@@ -95,4 +95,6 @@ def test_its_links_and_paths_exist() -> None:
 def test_the_zoo_page_is_what_the_cards_say() -> None:
     assert zoo_page.PAGE.read_text("utf-8") == zoo_page.page(), "run: python -m tests.zoo_page"
     assert zoo_page.PICTURE.read_bytes().startswith(b"\x89PNG")
+    if zoo_page.curves():
+        assert zoo_page.CURVES.read_bytes().startswith(b"\x89PNG")
     assert {point.scale for point in zoo_page.ours()} == {2, 4}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +25,13 @@ from tests.e2e.conftest import make_clip
 
 def train_briefly(net: str, **options: Any) -> None:
     train(net, scale=2, steps=2, every=1, batch=1, patch=12, threads=1, **options)
+
+
+def logged(run: Path, before: int = 0) -> list[list[float]]:
+    """Return the learning curve of a run's log, `before` steps having gone before."""
+    with (run / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [[before + int(r["step"]), round(float(r["val_psnr_y_db"]), 3)] for r in rows]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +65,7 @@ def test_cards_hold_what_evaluate_measures(run: Path, tmp_path: Path) -> None:
         assert card["psnr_y_db"]["Set2"][column] == round(measured.to_json()["psnr_y_db"], 3)
         assert card["training"]["steps"] == 2
         assert "--steps 2" in card["training"]["command"]
+        assert card["training"]["curve"] == logged(run)
     assert open_source(tmp_path / "sesr-m3-x2-wide.safetensors").kind == "trained"
     assert open_source(tmp_path / "sesr-m3-x2-w8a8.onnx").kind == "quantized"
 
@@ -71,9 +83,32 @@ def test_a_run_from_a_shipped_network_counts_its_training_too(run: Path, tmp_pat
     ship(tmp_path / "later", [run.parent / "Set2"], wide=False, folder=tmp_path / "zoo")
     training = json.loads((tmp_path / "zoo" / "sesr-m3-x2.json").read_text())["training"]
     assert training["steps"] == 4
+    assert training["curve"] == logged(run) + logged(tmp_path / "later", before=2)
     first, second = training["command"].split(" && ")
     assert "--init" not in first
     assert second.endswith("--init sesr-m3-x2-wide.safetensors")
+
+
+def test_a_long_curve_is_thinned_between_its_ends(run: Path, tmp_path: Path) -> None:
+    """Over two stages; a step at which nothing finite was measured is left out."""
+    config = json.loads((run / "run.json").read_text())
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder, init in zip(folders, (None, str(folders[0])), strict=True):
+        shutil.copytree(run, folder)
+        (folder / "run.json").write_text(json.dumps({**config, "steps": 50, "init": init}))
+        lines = [f"{step},1,0.1,0.1,{30 + step / 100}" for step in range(1, 51)]
+        lines[0] = "1,1,0.1,nan,nan"
+        header = (run / "log.csv").read_text().splitlines()[0]
+        (folder / "log.csv").write_text("\n".join([header, *lines]) + "\n")
+    ship(folders[1], [run.parent / "Set2"], wide=False, folder=tmp_path)
+    curve = json.loads((tmp_path / "sesr-m3-x2.json").read_text())["training"]["curve"]
+    schema = json.loads(resources.files("edgevsr").joinpath("card.schema.json").read_text())
+    jsonschema.validate(curve, schema["properties"]["training"]["properties"]["curve"])
+    steps = [step for step, _ in curve]
+    assert len(curve) == 40
+    assert steps == sorted(set(steps))
+    assert (curve[0], curve[-1]) == ([2, 30.02], [100, 30.5])
+    assert 51 not in steps
 
 
 def test_a_run_that_is_not_finished_is_not_shipped(

@@ -81,6 +81,23 @@ def test_quality_and_training_are_told_or_null(tmp_path: Path) -> None:
     assert {key: card[key] for key in facts} == facts
 
 
+@pytest.mark.parametrize(
+    ("curve", "fits"),
+    [
+        ([[1000, 33.1], [2000, 33.2]], True),
+        ([], True),
+        ([[1000]], False),
+        ([[1000, 33.1, 0.0]], False),
+        ([[1000, None]], False),
+        ([[0.5, 33.1]], False),
+        ([[step, 33.1] for step in range(1, 42)], False),
+    ],
+)
+def test_a_learning_curve_is_forty_points_at_most(curve: Any, fits: bool) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA["properties"]["training"])
+    assert validator.is_valid({"curve": curve}) is fits
+
+
 def test_the_two_files_are_written_both_or_neither(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,54 @@
+"""The page of the shipped networks: learning curves that cards have, aims and what is missed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgevsr.sources import ZooEntry, list_zoo
+from tests import zoo_page
+from tests.zoo_page import Aim
+
+
+def with_curve(entry: ZooEntry, curve: list[list[float]]) -> ZooEntry:
+    training = {**entry.card["training"], "curve": curve}
+    return replace(entry, card={**entry.card, "training": training})
+
+
+def test_curves_are_drawn_of_the_networks_that_have_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = [with_curve(entry, []) for entry in list_zoo() if entry.form == "narrow"]
+    monkeypatch.setattr(zoo_page, "narrow", lambda: bare)
+    assert zoo_page.curves() == {}
+    assert "curves.png" not in zoo_page.page()
+    # Two at the same height, and one of a single point.
+    told = [with_curve(bare[0], [[1000, 33.0], [2000, 33.5]]), *bare[1:]]
+    told[1:3] = [with_curve(bare[1], [[500, 33.5]]), with_curve(bare[2], [[9, 30.0], [90, 33.5]])]
+    monkeypatch.setattr(zoo_page, "narrow", lambda: told)
+    assert list(zoo_page.curves()) == [entry.name for entry in told[:3]]
+    assert "](curves.png)" in zoo_page.page()
+    zoo_page.draw_curves(tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_aim_is_missed_from_its_own_side() -> None:
+    quality = Aim("net", "float", {"Set5": 37.0, "Set14": 32.7}, {"Set5": 36.9, "Set14": 32.8})
+    assert quality.missed_by() == [0.1, 0.0]
+    drop = Aim("net", "drop", {"Set5": 0.05, "Set14": 0.05}, {"Set5": 0.04, "Set14": 0.07}, True)
+    assert drop.missed_by() == [0.0, 0.02]
+
+
+def test_only_shipped_networks_have_aims() -> None:
+    shipped = {entry.name for entry in zoo_page.narrow()}
+    found = list(zoo_page.aims())
+    assert {aim.network for aim in found} <= shipped
+    assert {aim.network for aim in found} >= shipped & {*zoo_page.STILL_AIMS}
+    assert all(aim.aim.keys() <= aim.reached.keys() for aim in found)
+
+
+def test_names_too_close_are_lifted_apart() -> None:
+    assert zoo_page._apart([3.0, 1.0, 1.5, 1.1], 1.0) == [4.0, 1.0, 3.0, 2.0]
+    assert zoo_page._apart([1.0, 3.0], 1.0) == [1.0, 3.0]
