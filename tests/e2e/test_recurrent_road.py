@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -16,6 +18,8 @@ from edgevsr.data.colour import rgb_to_y
 from edgevsr.data.degrade import round_u8
 from edgevsr.evaluation import read_pictures, super_resolve_y
 from edgevsr.exporters.onnx import onnx_bytes
+from edgevsr.motion import Motion, motion_since
+from edgevsr.runtime import model as running
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames
 from tests.clips import decode, read_plane, write_clip
@@ -101,6 +105,35 @@ def test_upscale_gives_the_bits_that_evaluate_scores(here: Path, tmp_path: Path)
     model = SrModel.open(edgevsr.open_source(here / "int8.onnx").graph)
     for picture, frame in zip(pictures, decode(out), strict=True):
         np.testing.assert_array_equal(read_plane(frame, 0), super_resolve_y(model, picture.lr))
+
+
+def test_upscale_finds_motion_where_frames_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An aligned network does not wait for its motion, and makes the same frames."""
+    net = tmp_path / "aligned.onnx"
+    net.write_bytes(onnx_bytes(rsesr_graph(aligned=True)))
+    frames = [frame[..., 0] for frame in moving_frames((48, 36), 1, 6)]
+    clip = write_clip(
+        tmp_path / "in.mkv",
+        codec="ffv1",
+        size=(48, 36),
+        pts=range(0, 40 * len(frames), 40),
+        values=lambda i, plane, h, w: frames[i] if plane == 0 else np.full((h, w), 128),
+    )
+    threads = []
+
+    def find(*given: Any) -> Motion:
+        threads.append(threading.current_thread().name)
+        return motion_since(*given)
+
+    monkeypatch.setattr(running, "motion_since", find)
+    out = tmp_path / "out.mkv"
+    edgevsr.upscale(clip, output=out, net=net, codec="ffv1")
+    assert threads == ["edgevsr-decode"] * 5
+    model = SrModel.open(edgevsr.open_source(net).graph)
+    for lr, frame in zip(frames, decode(out), strict=True):
+        np.testing.assert_array_equal(read_plane(frame, 0), model.upscale_u8(lr[..., None])[..., 0])
 
 
 def test_a_cut_is_a_fresh_start(here: Path, tmp_path: Path) -> None:

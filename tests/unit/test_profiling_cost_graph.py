@@ -82,7 +82,8 @@ def test_int8_work_by_hand(tmp_path: Path) -> None:
 @pytest.mark.shared
 @pytest.mark.parametrize(
     "path",
-    sorted((SHARED / "data" / "latency").glob("*/*.tflite")),
+    # Without the data one test stays, to be skipped by its mark.
+    sorted((SHARED / "data" / "latency").glob("*/*.tflite")) or [Path("ETDS/M5C16_X2.tflite")],
     ids=lambda path: "/".join(path.parts[-2:]),
 )
 def test_files_of_others_cost_what_profile_says(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from edgevsr.graph.from_tflite import graph_from_tflite
 from edgevsr.graph.ir import Graph, QuantParams
 from edgevsr.graph.streaming import stream
 from edgevsr.quantization.ptq import Scheme, quantize_graph
+from edgevsr.runtime import model as running
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames, noise_frame
 from edgevsr.runtime.state import read_state, write_state
@@ -225,6 +227,37 @@ def test_an_aligned_network_without_opencv_says_what_is_missing(
     model.upscale_u8(frame)
     with pytest.raises(EdgeVsrError, match=r"edgevsr\[video\]"):
         model.upscale_u8(frame)
+
+
+def test_motion_found_ahead_is_taken_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is reset or left out between, each frame gets the motion of its own."""
+    model = SrModel.open(rsesr_graph(aligned=True))
+    frames = moving_frames((24, 20), 1, 8)
+
+    def run(feed: Iterable[tuple[int, np.ndarray]]) -> list[np.ndarray]:
+        model.reset()
+        found = []
+        for index, frame in feed:
+            if index == 3:
+                model.reset()
+            if index != 5:
+                found.append(model.upscale_u8(frame))
+        return found
+
+    expected = run(enumerate(frames))
+    calls = []
+    monkeypatch.setattr(
+        running, "motion_since", lambda *given: calls.append(given) or motion.motion_since(*given)
+    )
+    ahead = list(model.ahead(enumerate(frames), lambda item: item[1]))
+    assert len(calls) == len(frames) - 1
+    np.testing.assert_array_equal(run(iter(ahead)), expected)
+    assert len(calls) == len(frames), "only frame 6 follows another than the one before it"
+
+
+def test_plain_networks_find_no_motion_ahead() -> None:
+    items = [1, 2]
+    assert SrModel.open(rsesr_graph()).ahead(items, lambda _: None) is items
 
 
 def test_an_sr_of_another_scale_than_its_way_back_is_named(tmp_path: Path) -> None:
