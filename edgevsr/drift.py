@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgevsr.clip_scores import finite_mean
+from edgevsr.data.clips import back_and_forth
 from edgevsr.errors import SpecError
 from edgevsr.evaluation import Picture, super_resolve_y
 from edgevsr.graph.ir import Array, Graph
@@ -110,14 +111,6 @@ def _standing_fall(int8: SrModel, picture: Picture, bar: Bar) -> float:
         values.append(psnr_db(super_resolve_y(int8, picture.lr), picture.hr_y))
         bar.advance(1)
     return values[0] - values[-1] if np.isfinite(values).all() else 0.0
-
-
-def back_and_forth(length: int, frames: int) -> Iterator[int]:
-    """Yield `frames` positions in a clip of `length` that never jump: 0 … n-1 … 0 …"""
-    period = 2 * (length - 1)
-    for frame in range(frames):
-        at = frame % period
-        yield min(at, period - at)
 
 
 def _states(graph: Graph, state: dict[str, Array]) -> Iterator[tuple[Array, float]]:

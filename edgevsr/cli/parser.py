@@ -172,6 +172,12 @@ def _verify(verbs: Verbs[Any]) -> None:
     parser = add_verb(verbs, "verify", "prove that a file computes what its source computes")
     parser.add_argument("file", type=Path, metavar="FILE", help="a .tflite or .onnx")
     parser.add_argument("--against", required=True, metavar="SOURCE", help=SOURCE)
+    parser.add_argument(
+        "--clip",
+        type=Path,
+        metavar="PATH",
+        help="LR video or numbered frames to stream a recurrent net on; default a made-up picture",
+    )
     add_run_options(parser)
 
 

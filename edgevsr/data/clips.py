@@ -100,3 +100,11 @@ def halve(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     quads = frame[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
     half: NDArray[np.uint8] = ((quads.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
     return half
+
+
+def back_and_forth(length: int, frames: int) -> Iterator[int]:
+    """Yield `frames` positions in a clip of `length` that never jump: 0 … n-1 … 0 …"""
+    period = max(1, 2 * (length - 1))
+    for frame in range(frames):
+        at = frame % period
+        yield min(at, period - at)

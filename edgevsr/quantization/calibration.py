@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevsr.data.clips import is_video, read_frames
+from edgevsr.data.clips import back_and_forth, is_video, read_frames
 from edgevsr.data.colour import rgb_to_y
 from edgevsr.data.degrade import round_u8
 from edgevsr.data.images import list_images, read_rgb
@@ -95,6 +96,23 @@ def load_clips(path: Path, channels: int, limit: int = MAX_FRAMES) -> list[Frame
     return runs
 
 
+def load_stream(path: Path, channels: int, frames: int) -> list[NDArray[np.uint8]]:
+    """Return LR frames (H, W, C) of 8 bits in a row: the path's first clip, played back and forth
+    until there are `frames`, each cut as `load_calibration` cuts them.
+
+    Raises:
+        DataError: the path holds no clip of frames of 16×16 pixels or more.
+    """
+    clips = [found for found in group_clips(path, list_media(path)) if isinstance(found, Clip)]
+    if not clips:
+        raise DataError(f"{path}: holds no clip; give a video, or a folder of numbered frames")
+    found = list(islice(clips[0].frames(), frames))
+    if not all(map(_is_usable, found)):
+        raise DataError(f"{path}: frames are below {_MIN_SIDE}x{_MIN_SIDE}; give larger ones")
+    cut = [_to_channels(_centre(frame), channels) for frame in found]
+    return [cut[i] for i in back_and_forth(len(cut), frames)]
+
+
 def _runs(clip: Clip, count: int) -> Iterator[Sequence[NDArray[np.uint8]]]:
     """Yield up to `count` runs of frames, spread over a clip that is read twice, not held."""
     length = sum(1 for _ in clip.frames())
@@ -122,6 +140,8 @@ def _centre(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _as_input(picture: NDArray[np.uint8], channels: int) -> Frame:
-    if channels == 1:
-        picture = round_u8(rgb_to_y(picture))[..., None]
-    return picture.astype(np.float32) / np.float32(255.0)
+    return _to_channels(picture, channels).astype(np.float32) / np.float32(255.0)
+
+
+def _to_channels(picture: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    return round_u8(rgb_to_y(picture))[..., None] if channels == 1 else picture

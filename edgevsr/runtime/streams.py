@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,17 +47,18 @@ class StreamError:
         return self.psnr_early_db - self.psnr_late_db
 
 
-def stream_error(model: SrModel, reference: Graph, judge: SrModel | None = None) -> StreamError:
+def stream_error(
+    model: SrModel,
+    reference: Graph,
+    judge: SrModel | None = None,
+    frames: Sequence[Array] | None = None,
+) -> StreamError:
     """Return how far `model`, and `judge` with LiteRT's reference kernels, are from the numpy
     reference, every one carrying its own state.
+
+    `frames` (H, W, C) of 8 bits are streamed in place of a made-up picture under a moving camera.
     """
-    align = alignment(model.graph)
-    width, height = (-(-length // align) * align for length in _SIZE)
-    if "previous_sr" in reference.roles.values():
-        # Whole LR pixels of such a picture alias as nothing real does, and that would be fed back.
-        frames = camera_frames((width, height), model.channels, FRAMES, model.scale)
-    else:
-        frames = moving_frames((width, height), model.channels, FRAMES)
+    frames = _made_up(model) if frames is None else frames
     for runner in filter(None, (model, judge)):
         runner.reset()
     if not reference.quantized:
@@ -72,7 +74,7 @@ def stream_error(model: SrModel, reference: Graph, judge: SrModel | None = None)
         if judge is not None:
             judged = max(judged, int(np.abs(_difference(judge.upscale_u8(frame), expected)).max()))
     return StreamError(
-        FRAMES,
+        len(frames),
         max_lsb_reference=None if judge is None else judged,
         max_lsb_runtime=worst,
         psnr_db=_psnr_db(squares),
@@ -81,7 +83,16 @@ def stream_error(model: SrModel, reference: Graph, judge: SrModel | None = None)
     )
 
 
-def _float_error(model: SrModel, reference: Graph, frames: list[Array]) -> StreamError:
+def _made_up(model: SrModel) -> list[Array]:
+    align = alignment(model.graph)
+    width, height = (-(-length // align) * align for length in _SIZE)
+    if "previous_sr" in model.graph.roles.values():
+        # Whole LR pixels of such a picture alias as nothing real does, and that would be fed back.
+        return camera_frames((width, height), model.channels, FRAMES, model.scale)
+    return moving_frames((width, height), model.channels, FRAMES)
+
+
+def _float_error(model: SrModel, reference: Graph, frames: Sequence[Array]) -> StreamError:
     values = [(frame / 255.0).astype(np.float32) for frame in frames]
     worst = 0.0
     for frame, (_, outputs) in zip(
@@ -89,7 +100,7 @@ def _float_error(model: SrModel, reference: Graph, frames: list[Array]) -> Strea
     ):
         expected = outputs["sr"][0].clip(0, 1)
         worst = max(worst, float(np.abs(model.upscale(frame) - expected).max()))
-    return StreamError(FRAMES, max_abs_err=worst)
+    return StreamError(len(frames), max_abs_err=worst)
 
 
 def _difference(a: Array, b: Array) -> Any:

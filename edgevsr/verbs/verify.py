@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgevsr.errors import SourceError
+from edgevsr.errors import SourceError, SpecError
+from edgevsr.graph.streaming import is_recurrent
+from edgevsr.quantization.calibration import load_stream
+from edgevsr.runtime.streams import FRAMES
 from edgevsr.runtime.verify import Verification, verify_file
 from edgevsr.sources import open_source
 
@@ -53,10 +56,16 @@ def verify(
     against: str | Path,
     runtime: str | None = None,
     threads: int | None = None,
+    clip: str | Path | None = None,
 ) -> VerifyResult:
     """Run a .tflite or .onnx file in its own runtime and compare it with the SOURCE it came from.
 
+    `clip`, a video or a folder of numbered LR frames, is what a recurrent network's stream is of,
+    played back and forth to 100 frames.
+
     Raises:
+        DataError: `clip` holds no clip.
+        SpecError: `clip` is given for a network without state.
         SourceError: either cannot be opened, or the file is not a form of the source.
         DeviceError: the runtime is missing or failed.
     """
@@ -65,5 +74,12 @@ def verify(
     if stage.kind == "trained":
         raise SourceError(f"{path}: is a checkpoint; give the .tflite or .onnx exported from it")
     source = open_source(against)
-    verification = verify_file(stage.path, source.graph, runtime=runtime, threads=threads)
+    frames = None
+    if clip is not None:
+        if not is_recurrent(source.graph):
+            raise SpecError(f"--clip {clip}: {path} carries no state to stream; leave it out")
+        frames = load_stream(Path(clip), source.graph.channels, FRAMES)
+    verification = verify_file(
+        stage.path, source.graph, runtime=runtime, threads=threads, frames=frames
+    )
     return VerifyResult(str(file), str(against), verification)

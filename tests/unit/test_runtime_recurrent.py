@@ -8,8 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import edgevsr
 from edgevsr import motion
+from edgevsr.data.colour import rgb_to_y
+from edgevsr.data.degrade import round_u8
 from edgevsr.errors import (
     DataError,
     EdgeVsrError,
@@ -23,6 +27,7 @@ from edgevsr.exporters.tflite import tflite_bytes
 from edgevsr.graph.from_tflite import graph_from_tflite
 from edgevsr.graph.ir import Graph, QuantParams
 from edgevsr.graph.streaming import stream
+from edgevsr.quantization.calibration import load_stream
 from edgevsr.quantization.ptq import Scheme, quantize_graph
 from edgevsr.runtime import model as running
 from edgevsr.runtime.model import SrModel
@@ -60,6 +65,33 @@ def test_int8_streams_over_a_hundred_frames(int8: Graph, tmp_path: Path) -> None
         assert found.max_lsb_runtime is not None
         assert found.psnr_db is None or found.psnr_db >= 50
         assert found.fall_db <= 1.0
+
+
+@each_int8
+def test_verify_streams_a_clip_of_the_users(int8: Graph, tmp_path: Path) -> None:
+    """It plays back and forth, and holds aligned networks to what others are held to."""
+    file = write(tmp_path / "net.tflite", int8)
+    frames = [frame[:20, :24] for frame in moving_frames((40, 30), 3, 5)]
+    for index, frame in enumerate(frames):
+        (tmp_path / "clip").mkdir(exist_ok=True)
+        Image.fromarray(frame).save(tmp_path / "clip" / f"{index:03}.png")
+    found = edgevsr.verify(file, against=file, clip=tmp_path / "clip").verification
+    assert found.stream is not None
+    assert (found.stream.frames, found.stream.max_lsb_reference) == (100, 0)
+    bounds = {check.name: check.bound for check in found.checks}
+    assert bounds["psnr_stream_db"] == 50.0
+    lumas = load_stream(tmp_path / "clip", 1, 7)
+    expected = [round_u8(rgb_to_y(frames[i]))[..., None] for i in (0, 1, 2, 3, 4, 3, 2)]
+    np.testing.assert_array_equal(lumas, expected)
+
+
+def test_a_clip_to_verify_on_must_be_one(tmp_path: Path) -> None:
+    file = write(tmp_path / "net.tflite", INT8)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="none"):
+        edgevsr.verify(file, against=file, clip=tmp_path / "none")
+    with pytest.raises(SpecError, match="no state"):
+        edgevsr.verify("sesr-m5-x2", against="sesr-m5-x2", clip=tmp_path)
 
 
 @each_float
