@@ -4,8 +4,8 @@
 
 Without CHOICE all are run, each with every seed (--seeds 0 1); a run that is finished is scored
 again, not trained again. Scores are PSNR-Y in dB of the collapsed network, fed unrounded luma, and
-of the pictures held out of STILLS. The table has means over the seeds, and ± half of what lies
-between the best and the worst of them.
+of the pictures held out of STILLS; a gated network has no narrow graph and is scored as trained.
+The table has means over the seeds, and ± half of what lies between the best and the worst of them.
 """
 
 from __future__ import annotations
@@ -17,19 +17,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgevsr.collapsing import collapse_checkpoint
+from edgevsr.data.degrade import round_u8
+from edgevsr.data.pairs import find_media, load_pairs
 from edgevsr.errors import EdgeVsrError
-from edgevsr.evaluation import Picture, evaluate_model, read_pictures
+from edgevsr.evaluation import Model, Picture, evaluate_model, read_pictures
 from edgevsr.files import CHECKPOINT, write_json
-from edgevsr.nets.registry import net_spec
+from edgevsr.nets.checkpoint import load_checkpoint, load_weights
+from edgevsr.nets.ops import Net
+from edgevsr.nets.registry import build, net_spec
 from edgevsr.runtime.model import SrModel
+from edgevsr.spec import NetSpec
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.learner import Loss
 from edgevsr.training.loop import Trainer
+from edgevsr.training.plan import held_out
 from edgevsr.training.resuming import CONFIG, check_same, last_row
 from edgevsr.training.sampler import ClipSampler, PatchSampler
 
@@ -42,12 +50,19 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Choice:
-    """What differs from the base: the net, fields of the config, or the trainer itself."""
+    """What differs from the base: the net, fields of the config, or the trainer itself.
+
+    `gate` makes, for so many channels, what `add_gate` adds; it learns at `gate_rate` times the
+    others' rate. Of the training pictures one in `every` is used.
+    """
 
     net: str = "sesr-m5"
     expansion: int = 256
     fields: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[Trainer], None] | None = None
+    gate: Callable[[int], nn.Module] | None = None
+    gate_rate: float = 1.0
+    every: int = 1
 
 
 class _Richer(PatchSampler):
@@ -92,25 +107,116 @@ def _square_at_last(trainer: Trainer) -> None:
     trainer.learner.loss = _SquaredAtLast(trainer.config.steps)
 
 
+class _Gated(nn.Module):
+    """A convolution of features that are multiplied by a gate first."""
+
+    def __init__(self, block: nn.Module, gate: nn.Module) -> None:
+        super().__init__()
+        self.block, self.gate = block, gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of the gated features."""
+        # A gate of zeros lets everything through; the weights can take the 2 once trained.
+        y: Tensor = self.block(x * (2.0 * F.hardsigmoid(self.gate(x))))
+        return y
+
+
+def pixel_gate(channels: int) -> nn.Module:
+    """Return a gate of its own for every channel of every pixel, starting at zero."""
+    return _zeroed(nn.Conv2d(channels, channels, 1))
+
+
+def squeeze_excite(channels: int) -> nn.Module:
+    """Return a gate for every channel of the whole picture, starting at zero.
+
+    Source: SENet, Hu et al., CVPR 2018.
+    """
+    squeezed = channels // 4
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(1),
+        nn.Conv2d(channels, squeezed, 1),
+        nn.ReLU(),
+        _zeroed(nn.Conv2d(squeezed, channels, 1)),
+    )
+
+
+def _zeroed(conv: nn.Conv2d) -> nn.Conv2d:
+    for parameter in conv.parameters():
+        nn.init.zeros_(parameter)
+    return conv
+
+
+def add_gate(net: Net, gate: nn.Module) -> None:
+    """Gate the features before the last convolution."""
+    net.add_module("last", _Gated(net.get_submodule("last"), gate))
+
+
+def _train_gate(trainer: Trainer, gate: nn.Module, rate: float) -> None:
+    net = trainer.learner.net
+    add_gate(net, gate.to(trainer.accelerator.device))
+    trainer.optimizer.add_param_group({"params": list(gate.parameters()), "rate_scale": rate})
+    trainer.average = {name: value.detach().clone() for name, value in net.named_parameters()}
+
+
+class TorchModel:
+    """A wide network as evaluation takes it, for what has no narrow graph."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net.eval()
+        self.scale, self.channels = net.spec.scale, net.spec.channels
+
+    @torch.inference_mode()
+    def upscale(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the SR frame in [0, 1]."""
+        sr: Tensor = self.net(torch.from_numpy(lr.transpose(2, 0, 1)[None]))
+        found: NDArray[np.float32] = sr[0].permute(1, 2, 0).clamp(0, 1).numpy()
+        return found
+
+    def upscale_u8(self, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the SR frame in 0 to 255."""
+        return round_u8(self.upscale((lr / 255.0).astype(np.float32)) * 255.0)
+
+    def reset(self) -> None:
+        """Forget nothing: each frame stands alone."""
+
+
+def one_in(every: int, seed: int, data: Path) -> list[Path]:
+    """Return one in `every` of the training pictures, in the order of their paths.
+
+    Those held out of all pictures stay held out, and other seeds take other pictures.
+    """
+    media = find_media([data])
+    kept = held_out(media)
+    return [path for path in media if path not in kept][seed % every :: every]
+
+
 CHOICES = {
     "base": Choice(),
     "patch 64": Choice(fields={"patch": 64, "batch": 9}),
     "expansion 64": Choice(expansion=64),
     "expansion 512": Choice(expansion=512),
+    "expansion 1024": Choice(expansion=1024),
     "rate 2e-3": Choice(fields={"lr": 2e-3}),
     "no average": Choice(fields={"ema_decay": 0.0}),
     "richer of two patches": Choice(prepare=_draw_richer),
     "L2 in the last fifth": Choice(prepare=_square_at_last),
     "fixed filters": Choice("sesr-f16-m5-ecb"),
     "depthwise separable": Choice("sesr-f32-m7-dw"),
+    "gate": Choice(gate=pixel_gate),
+    "gate, ten times the rate": Choice(gate=pixel_gate, gate_rate=10.0),
+    "squeeze and excite": Choice(gate=squeeze_excite),
+    "half of the pictures": Choice(every=2),
+    "a quarter of the pictures": Choice(every=4),
 }
 
 
-def train(choice: Choice, seed: int, data: Path, run: Path, cache: Path | None) -> float:
+def train(
+    choice: Choice, seed: int, data: Path, run: Path, cache: Path | None, steps: int = STEPS
+) -> float:
     """Train what is not trained yet, and return the PSNR-Y of the held-out pictures in dB."""
     spec = replace(net_spec(choice.net, SCALE), expansion=choice.expansion)
     config = TrainConfig(
-        spec, (str(data),), steps=STEPS, every=STEPS, lr=1e-3, seed=seed, precision="bf16",
+        spec, (str(data),), steps=steps, every=steps, lr=1e-3, seed=seed, precision="bf16",
         compiled=True,
     )  # fmt: skip
     config = replace(config, **choice.fields)
@@ -123,13 +229,31 @@ def train(choice: Choice, seed: int, data: Path, run: Path, cache: Path | None) 
     trainer = Trainer(config, run, False, cache)
     if choice.prepare:
         choice.prepare(trainer)
+    if choice.gate:
+        _train_gate(trainer, choice.gate(spec.options["num_feat"]), choice.gate_rate)
+    if choice.every > 1:
+        pictures = one_in(choice.every, seed, data)
+        pairs = load_pairs(pictures, SCALE, spec.colour, config.degradation, cache)
+        trainer.sampler = PatchSampler(pairs, config.patch, config.batch, seed)
     write_json(run / CONFIG, config.to_json(), force=True)
     return trainer.fit().val_psnr_y_db
 
 
-def score(run: Path, sets: Mapping[str, list[Picture]], threads: int) -> Scores:
-    """Return the PSNR-Y of the collapsed network on every set."""
-    model = SrModel.open(collapse_checkpoint(run / CHECKPOINT).graph, threads=threads)
+def open_run(choice: Choice, run: Path, threads: int) -> Model:
+    """Return what a run has trained: the collapsed network, or the gated one as it is."""
+    path = run / CHECKPOINT
+    if choice.gate is None:
+        return SrModel.open(collapse_checkpoint(path).graph, threads=threads)
+    tensors, info = load_checkpoint(path)
+    net = build(NetSpec(**info["spec"]))
+    add_gate(net, choice.gate(net.spec.options["num_feat"]))
+    average = {name[4:]: value for name, value in tensors.items() if name.startswith("ema.")}
+    load_weights(net, average, path)
+    return TorchModel(net)
+
+
+def score(model: Model, sets: Mapping[str, list[Picture]]) -> Scores:
+    """Return the PSNR-Y of a network on every set."""
     found = {name: evaluate_model(model, each, "float").psnr_y_db for name, each in sets.items()}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -154,6 +278,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, required=True, help="where runs are kept")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -169,9 +294,10 @@ def main() -> int:
             found = table[name] = {}
             for seed in options.seeds:
                 run = options.runs / f"{name.replace(' ', '-')}-{seed}"
-                held_out = train(CHOICES[name], seed, options.data, run, options.cache)
-                scores = score(run, sets, options.threads)
-                found[str(seed)] = {**scores, HELD_OUT: held_out}
+                choice = CHOICES[name]
+                value = train(choice, seed, options.data, run, options.cache, options.steps)
+                scores = score(open_run(choice, run, options.threads), sets)
+                found[str(seed)] = {**scores, HELD_OUT: value}
             print(row(name, found.values()), flush=True)
     except EdgeVsrError as error:
         print(f"ablations: {error}", file=sys.stderr)

@@ -165,6 +165,18 @@ def test_a_gated_run_is_averaged_kept_and_scored_with_its_gate(
     assert run(choice, stills, tmp_path) == value
 
 
+def test_a_gate_learns_at_the_rate_of_its_choice(stills: Path, tmp_path: Path) -> None:
+    moved = {}
+    for rate in (0.0, 1.0, 10.0):
+        choice = Choice(SMALL, fields=PLAIN, gate=pixel_gate, gate_rate=rate)
+        run(choice, stills, tmp_path / str(rate))
+        model = open_run(choice, tmp_path / str(rate), 1)
+        assert isinstance(model, TorchModel)
+        moved[rate] = float(model.net.get_parameter("last.gate.weight").detach().abs().mean())
+    assert moved[0.0] == 0.0
+    assert moved[10.0] > 5 * moved[1.0] > 0.0
+
+
 def test_a_part_of_the_pictures_is_what_a_run_learns_from(stills: Path, tmp_path: Path) -> None:
     for every in (1, 4):
         folder = tmp_path / str(every)
