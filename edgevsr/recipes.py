@@ -4,8 +4,7 @@
 
 trains the stages of each recipe in turn, each from the one before it. A stage that is done is left
 alone and one that was interrupted goes on where it stopped, so the same command is given until all
-is done. Recipes that name `drawn` want `python -m edgevsr.data.drawn DATA/drawn` before.
-`python -m edgevsr.shipping RUN` then makes the files of the last run. Where a recipe says
+is done. `python -m edgevsr.shipping RUN` then makes the files of the last run. Where a recipe says
 what its network is calibrated on, those LR frames lie beside the runs, for `--calib`.
 """
 

@@ -51,8 +51,6 @@ _OPTIONS = (
 _FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"
 _CURVE_POINTS = 40
-#: The folder of `python -m edgevsr.data.drawn`.
-_DRAWN = "drawn"
 
 #: A run's folder, config and log.
 _Run = tuple[Path, TrainConfig, list[dict[str, str]]]
@@ -135,9 +133,7 @@ def _training(run: Path) -> tuple[TrainConfig, dict[str, Any], list[list[float]]
     commands += [_command(folder, its_config) for folder, its_config, _ in chain]
     seconds = sum(float(rows[-1]["seconds"]) for *_, rows in chain)
     known = json.loads(_TRAINING_DATA.read_text("utf-8"))
-    drawn = any(Path(each).name == _DRAWN for _, stage, _ in chain for each in stage.data)
-    data = known["stills"] + (known["drawn"] if drawn else [])
-    data += known["clips"] if config.frames > 1 else []
+    data = known["stills"] + (known["clips"] if config.frames > 1 else [])
     if int(last["step"]) != config.steps:
         raise SourceError(f"{run}: is at step {last['step']} of {config.steps}; finish it first")
     training = {
