@@ -16,6 +16,7 @@ from edgevsr.errors import DataError, SpecError
 from edgevsr.files import CHECKPOINT, write_json
 from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.motion import limit_threads
+from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, widened
 from edgevsr.nets.checkpoint import load_checkpoint, load_net, load_weights, save_checkpoint
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build
@@ -276,6 +277,9 @@ class Trainer:
 def warm_start(net: nn.Module, path: Path) -> None:
     """Copy every weight of a checkpoint that has the same name and shape: ×2 starts ×4.
 
+    Blocks of a smaller expansion are widened: the channels they gain count for nothing yet, so the
+    function stays.
+
     Raises:
         SourceError: the checkpoint is damaged.
         SpecError: nothing in it fits.
@@ -285,6 +289,10 @@ def warm_start(net: nn.Module, path: Path) -> None:
     fitting = {k: v for k, v in given.items() if k in own and v.shape == own[k].shape}
     if not fitting:
         raise SpecError(f"--init {path}: no weight has the name and shape of this net's")
+    for name, module in net.named_modules():
+        if isinstance(module, CollapsibleConv | CollapsibleDeconv):
+            wider = widened(module, _part(given, f"{name}."))
+            fitting |= {f"{name}.{key}": value for key, value in wider.items()}
     net.load_state_dict({**own, **fitting})
 
 

@@ -191,6 +191,35 @@ def test_fixed_filters_start_from_a_net_without_them(tmp_path: Path) -> None:
     torch.testing.assert_close(expanded, plain(frame), rtol=0, atol=BOUND)
 
 
+@pytest.mark.parametrize("name", ["sesr-f12-m3", "fsrcnn"])
+def test_a_wider_expansion_starts_from_a_smaller_one(name: str, tmp_path: Path) -> None:
+    """At first it is the same function, and what was added learns."""
+    small = random_net(name, 2, "relu", seed=5)
+    save_net(tmp_path / "small.safetensors", small, small.spec, {})
+    net = build(replace(small.spec, expansion=40))
+    warm_start(net, tmp_path / "small.safetensors")
+    frame = torch.rand(1, 1, 12, 12)
+    torch.testing.assert_close(net(frame), small(frame), rtol=0, atol=1e-5)
+    net(frame).square().mean().backward()
+    for block in net.modules():
+        if isinstance(block, CollapsibleConv | CollapsibleDeconv):
+            wide = small.spec.expansion
+            assert block.project.weight.grad is not None
+            assert block.project.weight.grad[:, wide:].abs().max() > 0
+            assert block.expand.weight.std() > 0
+
+
+def test_another_scale_widens_what_it_shares(tmp_path: Path) -> None:
+    small = random_net("sesr-f12-m3", 2, "relu", seed=5)
+    save_net(tmp_path / "small.safetensors", small, small.spec, {})
+    net = build(replace(small.spec, scale=4, expansion=40))
+    own = {name: value.clone() for name, value in net.state_dict().items()}
+    warm_start(net, tmp_path / "small.safetensors")
+    same = {name for name, value in net.state_dict().items() if torch.equal(value, own[name])}
+    assert "last.project.weight" in same
+    assert not any(name.startswith("first.") and name.endswith("weight") for name in same)
+
+
 def test_filters_fit_3x3_kernels_over_all_channels() -> None:
     for kernel_size, groups in ((5, 1), (3, 4)):
         with pytest.raises(ValueError, match="3×3"):
