@@ -22,6 +22,7 @@ from typing import Any
 from edgevsr.cli import guarded
 from edgevsr.errors import DataError, SourceError, nearest
 from edgevsr.files import CHECKPOINT
+from edgevsr.quantization.ranges import RANGES
 
 FOLDER = Path(__file__).parent / "zoo" / "recipes"
 #: What a stage says beside its run and data, as `edgevsr train` takes it.
@@ -48,11 +49,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Calibration:
-    """LR frames to calibrate on: the first of each clip, into a folder beside the runs."""
+    """LR frames to calibrate on: the first of each clip, into a folder beside the runs; and how
+    ranges are chosen, as `quantize --ranges`."""
 
     folder: str
     clips: tuple[str, ...]
     frames: int
+    ranges: str = "mse"
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,14 @@ def _calibration(where: str, values: object) -> Calibration:
     if not isinstance(values, dict):
         raise SourceError(f"{where} = {values!r}; expected a table [calibration]")
     needed = {"folder": str, "clips": list, "frames": int}
-    _check(where, values, needed, tuple(needed))
+    _check(where, values, {**needed, "ranges": str}, tuple(needed))
     if values["frames"] < 1:
         raise SourceError(f"{where}: frames = {values['frames']}; expected 1 or more")
-    return Calibration(
-        _plain(where, values, "folder"), _patterns(where, values, "clips"), values["frames"]
-    )
+    ranges = values.get("ranges", Calibration.ranges)
+    if ranges not in RANGES:
+        raise SourceError(f"{where}: ranges = {ranges!r}; expected one of {', '.join(RANGES)}")
+    folder, clips = _plain(where, values, "folder"), _patterns(where, values, "clips")
+    return Calibration(folder, clips, values["frames"], ranges)
 
 
 def _plain(where: str, values: Mapping[str, Any], key: str) -> str:
@@ -186,7 +191,8 @@ def _write_calibration(calibration: Calibration, scale: int, data: Path, folder:
             target = folder / clip.stem / f"{number:04}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture.lr).save(target)
-    print(f"{folder}: LR frames to calibrate on; give them to shipping --calib", file=sys.stderr)
+    how = f"--calib {folder} --ranges {calibration.ranges}"
+    print(f"LR frames to calibrate on are written; give shipping {how}", file=sys.stderr)
 
 
 def _found(data: Path, pattern: str) -> list[str]:

@@ -36,7 +36,8 @@ from edgevsr.nets.checkpoint import load_net, save_net
 from edgevsr.nets.registry import net_spec
 from edgevsr.quantization.calibration import load_calibration, load_for
 from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
-from edgevsr.quantization.ptq import quantize_graph
+from edgevsr.quantization.ptq import Scheme, quantize_graph
+from edgevsr.quantization.ranges import RANGES, Ranges
 from edgevsr.runtime.model import SrModel
 from edgevsr.spec import NetSpec
 from edgevsr.training.config import TrainConfig
@@ -62,8 +63,11 @@ def ship(
     wide: bool,
     folder: Path = ZOO,
     calib: Path | None = None,
+    ranges: Ranges = "mse",
 ) -> list[str]:
     """Write a finished run's networks and cards into `folder` and return their names.
+
+    `ranges` picks activations' ranges where training has not learned them.
 
     Raises:
         SourceError: the run is damaged or has not reached its last step.
@@ -73,15 +77,16 @@ def ship(
     net, info = load_net(run / CHECKPOINT)
     name = f"{config.spec.name}-x{config.spec.scale}"
     checkpoint = folder / f"{name}-wide.safetensors"
-    ranges = {RANGES_KEY: info[RANGES_KEY]} if RANGES_KEY in info else {}
-    save_net(checkpoint, net, config.spec, {"training": training, **ranges})
+    learned = {RANGES_KEY: info[RANGES_KEY]} if RANGES_KEY in info else {}
+    save_net(checkpoint, net, config.spec, {"training": training, **learned})
     collapsed = _collapse(checkpoint, keep=wide)
     recurrent = is_recurrent(collapsed.graph)
     calib = calib or (sample_clip() if recurrent else calibration_frames())
     if has_learned_ranges(collapsed.graph):
         int8 = quantize_learned(collapsed.graph)
     else:
-        int8 = quantize_graph(collapsed.graph, load_for(collapsed.graph, calib))
+        frames = load_for(collapsed.graph, calib)
+        int8 = quantize_graph(collapsed.graph, frames, Scheme(ranges=ranges))
     pictures = {_set_name(each): list(read_pictures(each, config.spec.scale)) for each in sets}
     scores = _scores(collapsed.graph, int8, pictures)
     # Cards alone hold the curve: in the networks' own files it would only be weight to carry.
@@ -99,7 +104,8 @@ def ship(
             "ssim_y": _table(scores, columns, recurrent, "ssim_y", 4),
         }
         if form == "w8a8":
-            card["calibration"] = "trained" if ranges else calib.name
+            card["calibration"] = "trained" if learned else calib.name
+            card["ranges"] = "trained" if learned else ranges
         if recurrent:
             card["clips"] = _clips(scores, columns)
         if recurrent and form == "w8a8":
@@ -305,13 +311,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sets", type=Path, nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--wide", action="store_true", help="ship the wide network too")
     parser.add_argument("--calib", type=Path, metavar="FRAMES", help="LR frames or clips")
+    parser.add_argument("--ranges", choices=RANGES, default="mse", help="of activations")
     arguments = parser.parse_args(argv)
 
     def act() -> int:
         missing = [str(path) for path in arguments.sets if not path.is_dir()]
         if missing:
             raise DataError(f"{', '.join(missing)}: no such test set")
-        print("\n".join(ship(arguments.run, arguments.sets, arguments.wide, ZOO, arguments.calib)))
+        given = (arguments.run, arguments.sets, arguments.wide, ZOO)
+        print("\n".join(ship(*given, arguments.calib, arguments.ranges)))
         return 0
 
     return guarded(act)
