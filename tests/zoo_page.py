@@ -320,24 +320,25 @@ def draw(path: Path) -> None:
                 x = [getattr(p, key) for p in chosen]
                 axis.scatter(x, [p.psnr_y_db for p in chosen], color=colour, label=who, zorder=3)
                 for point, at in zip(chosen, x, strict=True):
-                    place = (at, point.psnr_y_db)
-                    left = point.name.lower().startswith(("sesr", "fsrcnn-"))
-                    shift = (-6 if left else 6, 2 if point.int8_psnr_y_db is not None else -3)
-                    axis.annotate(
-                        point.name, place, shift, textcoords="offset points",
-                        fontsize=7.5, color=colour, ha="right" if left else "left",
-                    )  # fmt: skip
-                    if point.int8_psnr_y_db is not None:
-                        low = (at, point.int8_psnr_y_db)
+                    place, int8 = (at, point.psnr_y_db), point.int8_psnr_y_db
+                    shift, side = ((-6, -3), "right") if "SESR" in point.name else ((6, -3), "left")
+                    if int8 is not None:
+                        low = (at, int8)
                         axis.plot(*zip(place, low, strict=True), color=colour, lw=1)
                         axis.scatter(*low, color="white", edgecolor=colour, zorder=3)
+                        # Below the lower end, where peers' names are not.
+                        place, shift, side = low, (0, -14), "center"
+                    axis.annotate(
+                        point.name, place, shift, textcoords="offset points",
+                        fontsize=7.5, color=colour, ha=side,
+                    )  # fmt: skip
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(FixedLocator([1, 2, 3, 5, 10, 20, 40]))
             axis.xaxis.set_minor_locator(NullLocator())
             axis.xaxis.set_major_formatter("{x:g}")
             axis.set(xlabel=label, ylabel=f"Set14 ×{scale}, PSNR-Y dB")
             axis.grid(alpha=0.3)
-            axis.margins(x=0.2)
+            axis.margins(x=0.2, y=0.08)
     axes[0][0].legend(loc="lower right", fontsize=8)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
