@@ -263,12 +263,11 @@ def _aims_table() -> str:
 
 def _ladder_table() -> str:
     found: dict[str, dict[str, dict[str, float]]] = json.loads(PRECISIONS.read_text("utf-8"))
-    names = list(found)
     rungs = list(dict.fromkeys(rung for rows in found.values() for rung in rows))
-    rows = [["", *(f"`{name}`" for name in names)], [":--", *(":--" for _ in names)]]
-    for rung in rungs:
-        cells = [_cell(found[name]["float32"], found[name].get(rung)) for name in names]
-        rows.append([rung, *cells])
+    rows = [["network", *rungs], [":--" for _ in ["network", *rungs]]]
+    for name in sorted(found):
+        cells = [_cell(found[name]["float32"], found[name].get(rung)) for rung in rungs]
+        rows.append([f"`{name}`", *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
