@@ -22,7 +22,6 @@ from typing import Any
 from edgevsr.cli import guarded
 from edgevsr.errors import DataError, SourceError, nearest
 from edgevsr.files import CHECKPOINT
-from edgevsr.quantization.ranges import RANGES
 
 FOLDER = Path(__file__).parent / "zoo" / "recipes"
 #: What a stage says beside its run and data, as `edgevsr train` takes it.
@@ -112,8 +111,6 @@ def _calibration(where: str, values: object) -> Calibration:
     if values["frames"] < 1:
         raise SourceError(f"{where}: frames = {values['frames']}; expected 1 or more")
     ranges = values.get("ranges", Calibration.ranges)
-    if ranges not in RANGES:
-        raise SourceError(f"{where}: ranges = {ranges!r}; expected one of {', '.join(RANGES)}")
     folder, clips = _plain(where, values, "folder"), _patterns(where, values, "clips")
     return Calibration(folder, clips, values["frames"], ranges)
 

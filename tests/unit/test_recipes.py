@@ -81,10 +81,6 @@ CALIBRATION = '[calibration]\nfolder = "frames"\nclips = ["video/*"]\n'
         ('net = "sesr-m3"\nscale = 2\ncalibration = 3\n' + STAGE, "expected a table"),
         ('net = "sesr-m3"\nscale = 2\n' + STAGE + CALIBRATION + "frames = 0\n", "1 or more"),
         ('net = "sesr-m3"\nscale = 2\n' + STAGE + CALIBRATION, "has no frames"),
-        (
-            'net = "sesr-m3"\nscale = 2\n' + STAGE + CALIBRATION + 'frames = 2\nranges = "wide"\n',
-            "ranges = 'wide'",
-        ),
     ],
 )
 def test_a_malformed_recipe_names_its_key(tmp_path: Path, content: str, message: str) -> None:
