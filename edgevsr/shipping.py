@@ -177,13 +177,17 @@ def _chain(run: Path) -> list[_Run]:
 def _curve(chain: Sequence[_Run], before: Mapping[str, Any]) -> list[list[float]]:
     """Return [steps, held-out PSNR-Y in dB] over all stages, thinned evenly between its ends.
 
-    Where the card of the shipped network that they began from has no curve, its part is missing.
+    Stages at another scale count as steps and have no points. Where the card of the shipped network
+    that they began from has no curve, its part is missing.
     """
-    points: list[list[float]] = list(before.get("curve", []))
+    scale = chain[-1][1].spec.scale
+    began = f"--scale {scale} " in before.get("command", "").rpartition("&&")[2]
+    points: list[list[float]] = list(before.get("curve", [])) if began else []
     done: int = before.get("steps", 0)
     for _, config, rows in chain:
         values = [(done + int(row["step"]), float(row["val_psnr_y_db"])) for row in rows]
-        points += [[step, round(value, 3)] for step, value in values if math.isfinite(value)]
+        if config.spec.scale == scale:
+            points += [[step, round(value, 3)] for step, value in values if math.isfinite(value)]
         done += config.steps
     end = len(points) - 1
     if end < _CURVE_POINTS:

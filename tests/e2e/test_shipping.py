@@ -23,8 +23,8 @@ from edgevsr.zoo import zoo_names, zoo_path
 from tests.e2e.conftest import make_clip
 
 
-def train_briefly(net: str, **options: Any) -> None:
-    train(net, scale=2, steps=2, every=1, batch=1, patch=12, threads=1, **options)
+def train_briefly(net: str, scale: int = 2, **options: Any) -> None:
+    train(net, scale=scale, steps=2, every=1, batch=1, patch=12, threads=1, **options)
 
 
 def logged(run: Path, before: int = 0) -> list[list[float]]:
@@ -87,6 +87,22 @@ def test_a_run_from_a_shipped_network_counts_its_training_too(run: Path, tmp_pat
     first, second = training["command"].split(" && ")
     assert "--init" not in first
     assert second.endswith("--init sesr-m3-x2-wide.safetensors")
+
+
+def test_a_curve_is_of_the_networks_own_scale(run: Path, tmp_path: Path) -> None:
+    """What a ×2 stage reached is another figure; its steps count."""
+    train_briefly(
+        "sesr-m3",
+        scale=4,
+        data=run.parent / "photos",
+        out=tmp_path / "times4",
+        cache=run.parent / "cache",
+        init=run,
+    )
+    ship(tmp_path / "times4", [run.parent / "Set2"], wide=False, folder=tmp_path)
+    training = json.loads((tmp_path / "sesr-m3-x4.json").read_text())["training"]
+    assert training["steps"] == 4
+    assert training["curve"] == logged(tmp_path / "times4", before=2)
 
 
 def test_a_long_curve_is_thinned_between_its_ends(run: Path, tmp_path: Path) -> None:
