@@ -189,7 +189,7 @@ def test_a_design_is_set_beside_the_shipped_nets_of_its_family() -> None:
     (sesr,) = (design for design in result.designs if design.member.family == "sesr")
     assert sesr.below is not None
     name, quality = sesr.below
-    assert name == "sesr-m5-x2-w8a8"
+    assert name == "sesr-m11-x2-w8a8"
     assert quality == {fit.net: fit.psnr_y_db for fit in result.fits}[name]
 
 
