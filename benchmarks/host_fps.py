@@ -49,7 +49,7 @@ def network(source: str, size: tuple[int, int], runtime: str, threads: int) -> C
     file = host_file(stage.graph, stage.path, size, runtime)
     runner = open_runner(file.data, runtime, threads)
     runner.resize(size)
-    return Contender(f"{stage.name} {runtime}", frame_call(file, runner, size))
+    return Contender(f"{stage.name} {runtime}", frame_call(file, runner, size, threads))
 
 
 def peer_file(path: Path, threads: int) -> tuple[Contender, tuple[int, int]]:

@@ -138,31 +138,37 @@ def measure(file: HostFile, size: tuple[int, int], threads: int) -> Timing:
 
     runner = open_runner(file.data, file.runtime, threads)
     runner.resize(size)
-    return summarise(time_calls(frame_call(file, runner, size)))
+    return summarise(time_calls(frame_call(file, runner, size, threads)))
 
 
-def frame_call(file: HostFile, runner: Runner, size: tuple[int, int]) -> Callable[[], object]:
+def frame_call(
+    file: HostFile, runner: Runner, size: tuple[int, int], threads: int
+) -> Callable[[], object]:
     """Return a call that runs one frame of random pixels, states going on from call to call.
 
-    The motion that an aligned network undoes is that of a picture under a moving camera. It is
-    found beside the network, as for videos, where frames are known before their turn.
+    The motion that an aligned network undoes is that of a picture under a moving camera. Where the
+    runner's `threads` leave a core it is found beside the network, as for videos, whose frames are
+    known before their turn; else before it.
     """
+    from edgevsr.runtime.runners import available_threads
+
     feeds = random_feeds(runner.inputs, size, file.runtime)
     for _, position in file.feedback:
         zero = runner.inputs[position].zero_point or 0
         feeds[position] = np.full_like(feeds[position], zero)
 
     scene = moving_frames(size, 1, 2) if file.aligned else []
-    aside = ThreadPoolExecutor(1) if file.aligned else None
+    aside = ThreadPoolExecutor(1) if file.aligned and threads < available_threads() else None
 
     def run() -> None:
         found = aside.submit(motion_since, scene[1], scene[0], file.scale) if aside else None
         outputs = runner.run(feeds)
         for made, given in file.feedback:
             feeds[given] = outputs[made]
-        if file.aligned is not None and found is not None:
+        if file.aligned is not None:
             made, given = file.aligned
-            sr, motion = outputs[made], found.result()
+            sr = outputs[made]
+            motion = found.result() if found else motion_since(scene[1], scene[0], file.scale)
             if file.runtime == "onnxruntime":
                 moved = compensated(sr.transpose(0, 2, 3, 1), motion, file.scale)
                 feeds[given] = np.ascontiguousarray(moved.transpose(0, 3, 1, 2))

@@ -184,7 +184,7 @@ def test_host_profile_hands_the_state_on(here: Path) -> None:
         given = []
         run = runner.run
         runner.run = lambda feeds, run=run, given=given: given.append(feeds[2]) or run(feeds)  # type: ignore[method-assign]
-        call = host.frame_call(file, runner, (48, 36))
+        call = host.frame_call(file, runner, (48, 36), 1)
         call()
         call()
         assert len(np.unique(given[0])) == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 from edgevsr.errors import SpecError
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.graph.ir import Graph
-from edgevsr.motion import compensated
+from edgevsr.motion import Motion, compensated, motion_since
 from edgevsr.profiling import host
+from edgevsr.runtime import runners
 from edgevsr.runtime.runners import open_runner
 from edgevsr.spec import IoSpec, Runtime
 from tests.graphs import quantized, sesr_graph
@@ -143,21 +146,33 @@ def test_layer_times_come_from_onnxruntimes_profiler(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
-def test_aligning_is_part_of_the_time(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every frame of an aligned network has its SR before moved, in the file's own layout."""
+@pytest.mark.parametrize("cores", [1, 2])
+def test_aligning_is_part_of_the_time(
+    runtime: Runtime, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every frame of an aligned network has its SR before moved, in the file's own layout; the
+    motion is found beside a runner that leaves a core."""
     graph = rsesr_graph(aligned=True)
     file = host.host_file(graph, Path("a net"), SIZE, runtime)
     runner = open_runner(file.data, runtime, 1)
     runner.resize(SIZE)
     moved: list[tuple[int, ...]] = []
+    threads = set()
 
     def count(sr: np.ndarray, motion: np.ndarray, scale: int) -> np.ndarray:
         found = compensated(sr, motion, scale)
         moved.append(found.shape)
         return found
 
+    def find(*given: Any) -> Motion:
+        threads.add(threading.current_thread())
+        return motion_since(*given)
+
+    monkeypatch.setattr(runners, "available_threads", lambda: cores)
     monkeypatch.setattr(host, "compensated", count)
-    call = host.frame_call(file, runner, SIZE)
+    monkeypatch.setattr(host, "motion_since", find)
+    call = host.frame_call(file, runner, SIZE, 1)
     call()
     call()
+    assert (threads == {threading.current_thread()}) == (cores == 1)
     assert moved == [(1, SIZE[1], SIZE[0], 4)] * 2
