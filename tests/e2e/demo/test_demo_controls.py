@@ -229,7 +229,7 @@ def test_the_camera_is_watched_and_let_go(browser: Browser, served: DemoResult, 
         page.get_by_role("button", name="Camera").click()
         page.wait_for_function("() => document.querySelector('#clock').textContent === 'live'")
         page.wait_for_function("() => edgevsrDemo.figures().shown > 3")
-        assert page.get_by_role("button", name="Camera").get_attribute("aria-pressed") == "true"
+        page.get_by_role("button", name="Camera", pressed=True).wait_for()
         assert page.locator("#seek").is_disabled()
         track = page.evaluate_handle("stream.getTracks()[0]")
         assert track.evaluate("(track) => track.readyState") == "live"
