@@ -24,7 +24,7 @@ from edgevsr.errors import EdgeVsrError, SpecError
 from edgevsr.evaluation import Picture, evaluate_model, read_pictures
 from edgevsr.motion import Motion, compensated, limit_threads, motion_since
 from edgevsr.profiling.host import time_calls
-from edgevsr.runtime import model as running
+from edgevsr.runtime import ahead
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames
 from edgevsr.runtime.runners import available_threads
@@ -41,11 +41,11 @@ def still(frame: Any, before: Any, scale: int) -> Motion:
 @contextmanager
 def without_motion() -> Iterator[None]:
     """Have networks aligned as if nothing moved."""
-    running.motion_since = still
+    ahead.motion_since = still
     try:
         yield
     finally:
-        running.motion_since = motion_since
+        ahead.motion_since = motion_since
 
 
 class Forgetful(SrModel):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 from edgevsr.errors import DeviceError, SourceError, SpecError
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import is_recurrent
-from edgevsr.motion import Motion, compensated, motion_since, unmoved
+from edgevsr.motion import compensated, unmoved
 from edgevsr.runtime import tiling
+from edgevsr.runtime.ahead import MotionAhead
 from edgevsr.runtime.frames import FrameCodec, white_of
 from edgevsr.runtime.runners import Runner, Runtime, available_threads, check_runtime, open_runner
 from edgevsr.runtime.state import (
@@ -28,14 +28,11 @@ from edgevsr.runtime.state import (
 )
 
 Size = tuple[int, int]
-T = TypeVar("T")
 
 RESIZED = "input resized"
 REEMITTED = "graph re-emitted"
 
 _KEPT_RUNNERS = 4
-#: Frames that may wait between where motion is found and the network.
-_FORESEEN = 16
 
 
 @dataclass
@@ -50,7 +47,10 @@ class _Prepared:
 class SrModel:
     """A network that super-resolves frames (H, W, C); make one with `SrModel.open`.
 
-    Use it from one thread at a time. The GIL is released while the network runs.
+    Use it from one thread at a time. The GIL is released while the network runs. `ahead` is of
+    aligned networks: iterated in another thread, where frames are decoded, it passes on what feeds
+    `upscale_u8` and finds the motion on the way (`MotionAhead.watch`); the frames, as arrays, must
+    be the very same.
     """
 
     scale: int
@@ -80,7 +80,8 @@ class SrModel:
         self._align = tiling.alignment(graph)
         self._state: State = {}
         self._state_size: Size | None = None
-        self._foreseen: deque[tuple[Array, Array, Motion]] = deque(maxlen=_FORESEEN)
+        self._motion = MotionAhead(graph.scale)
+        self.ahead = self._motion.watch if PREVIOUS_SR in graph.roles.values() else None
 
     @classmethod
     def open(
@@ -152,44 +153,6 @@ class SrModel:
         if lr.dtype != np.uint8:
             raise SpecError(f"frame: expected uint8, got {lr.dtype}")
         return self._upscale(lr)
-
-    def ahead(
-        self, items: Iterable[T], pixels: Callable[[T], NDArray[np.uint8] | None]
-    ) -> Iterable[T]:
-        """Return the items as they come, for an aligned network with the motion between their
-        frames found on the way: iterate where frames are decoded, and it goes on beside the
-        network.
-
-        `pixels` gives an item's frame (H, W, C), the very array that `upscale_u8` is then given,
-        or None.
-        """
-        aligned = PREVIOUS_SR in self.graph.roles.values()
-        return self._foresee(items, pixels) if aligned else items
-
-    def _foresee(
-        self, items: Iterable[T], pixels: Callable[[T], NDArray[np.uint8] | None]
-    ) -> Iterator[T]:
-        before: Array | None = None
-        for item in items:
-            frame = pixels(item)
-            if frame is not None:
-                if before is not None and before.shape == frame.shape:
-                    motion = motion_since(frame, before, self.scale)
-                    self._foreseen.append((frame, before, motion))
-                before = frame
-            yield item
-
-    def _motion_to(self, lr: Array) -> Motion:
-        """Return the motion since the frame before, found ahead or now."""
-        before = self._state[PREVIOUS_FRAME]
-        while self._foreseen:
-            frame, its_before, motion = self._foreseen[0]
-            if frame is lr:
-                if its_before is before:
-                    return motion
-                break
-            self._foreseen.popleft()
-        return motion_since(lr, before, self.scale)
 
     def reset(self) -> None:
         """Forget what a recurrent network carries: the next frame is the first of a clip.
@@ -283,7 +246,7 @@ class SrModel:
         else:
             if sr.dtype.kind == "f":
                 sr = sr.clip(0.0, white_of(self.graph))
-            motion = self._motion_to(lr)
+            motion = self._motion.between(lr, self._state[PREVIOUS_FRAME])
             sr = sr.transpose(0, 2, 3, 1) if self._nchw else sr
             given = compensated(sr, motion, self.scale)
         return np.ascontiguousarray(given.transpose(0, 3, 1, 2)) if self._nchw else given

@@ -19,7 +19,7 @@ from edgevsr.data.degrade import round_u8
 from edgevsr.evaluation import read_pictures, super_resolve_y
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.motion import Motion, motion_since
-from edgevsr.runtime import model as running
+from edgevsr.runtime import ahead
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames
 from tests.clips import decode, read_plane, write_clip
@@ -127,7 +127,7 @@ def test_upscale_finds_motion_where_frames_are_decoded(
         threads.append(threading.current_thread().name)
         return motion_since(*given)
 
-    monkeypatch.setattr(running, "motion_since", find)
+    monkeypatch.setattr(ahead, "motion_since", find)
     out = tmp_path / "out.mkv"
     edgevsr.upscale(clip, output=out, net=net, codec="ffv1")
     assert threads == ["edgevsr-decode"] * 5

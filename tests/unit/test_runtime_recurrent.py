@@ -29,7 +29,7 @@ from edgevsr.graph.ir import Graph, QuantParams
 from edgevsr.graph.streaming import stream
 from edgevsr.quantization.calibration import load_stream
 from edgevsr.quantization.ptq import Scheme, quantize_graph
-from edgevsr.runtime import model as running
+from edgevsr.runtime import ahead
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames, noise_frame
 from edgevsr.runtime.state import read_state, write_state
@@ -279,17 +279,17 @@ def test_motion_found_ahead_is_taken_and_changes_nothing(monkeypatch: pytest.Mon
     expected = run(enumerate(frames))
     calls = []
     monkeypatch.setattr(
-        running, "motion_since", lambda *given: calls.append(given) or motion.motion_since(*given)
+        ahead, "motion_since", lambda *given: calls.append(given) or motion.motion_since(*given)
     )
-    ahead = list(model.ahead(enumerate(frames), lambda item: item[1]))
+    assert model.ahead is not None
+    items = list(model.ahead(enumerate(frames), lambda item: item[1]))
     assert len(calls) == len(frames) - 1
-    np.testing.assert_array_equal(run(iter(ahead)), expected)
+    np.testing.assert_array_equal(run(iter(items)), expected)
     assert len(calls) == len(frames), "only frame 6 follows another than the one before it"
 
 
 def test_plain_networks_find_no_motion_ahead() -> None:
-    items = [1, 2]
-    assert SrModel.open(rsesr_graph()).ahead(items, lambda _: None) is items
+    assert SrModel.open(rsesr_graph()).ahead is None
 
 
 def test_an_sr_of_another_scale_than_its_way_back_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from edgevsr.data.clips import read_frames
 from edgevsr.data.degrade import degrade
 from edgevsr.metrics import psnr_db
 from edgevsr.motion import Motion, compensated, flow, luma_u8
-from edgevsr.runtime import model as runtime_model
+from edgevsr.runtime import ahead
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames
 from edgevsr.zoo import sample_clip
@@ -120,7 +120,7 @@ def test_an_aligned_stream_is_what_python_makes_of_it(
     def motion_since(frame: NDArray[Any], before: NDArray[Any], scale: int) -> Motion:
         return motion_in(page, luma_u8(frame), luma_u8(before), scale)
 
-    monkeypatch.setattr(runtime_model, "motion_since", motion_since)
+    monkeypatch.setattr(ahead, "motion_since", motion_since)
     assert select(page, net, way) == way
     model = SrModel.open(folder / file)
     clip = sequence(SIZE, model.channels)
@@ -143,7 +143,7 @@ def test_with_its_own_motion_the_page_stays_close_to_python(
     clip = moving_frames(SIZE, model.channels, 20)
     found = [super_resolve(page, frame, reset=index == 0) for index, frame in enumerate(clip)]
     made = [model.upscale_u8(frame) for frame in clip]
-    monkeypatch.setattr(runtime_model, "motion_since", no_motion)
+    monkeypatch.setattr(ahead, "motion_since", no_motion)
     model.reset()
     still = [model.upscale_u8(frame) for frame in clip]
     close = psnr_db(np.concatenate(found), np.concatenate(made))
