@@ -30,9 +30,7 @@ _OPTIONS: Mapping[str, type] = {
     "frames": int, "window": int, "lr": float, "degradation": str, "form": str, "loss": str,
     "teacher": str, "weights": str, "teacher_weight": float, "feature_weight": float, "qat": bool,
     "precision": str, "compiled": bool, "expansion": int,
-    "schedule": int,
-    "burn_in": int,
-    "seed": int, "every": int,
+    "schedule": int, "burn_in": int, "seed": int, "every": int,
 }  # fmt: skip
 _SHARED = ("net", "scale", "activation")
 

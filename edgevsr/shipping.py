@@ -134,7 +134,8 @@ def _training(run: Path) -> tuple[TrainConfig, dict[str, Any], list[list[float]]
     """
     chain = _chain(run)
     config, last = chain[-1][1], chain[-1][2][-1]
-    before = _shipped_training(chain[0][1].init)
+    shipped = _shipped_card(chain[0][1].init)
+    before: Mapping[str, Any] = shipped.get("training", {})
     commands = [before["command"]] if before else []
     commands += [_command(folder, its_config) for folder, its_config, _ in chain]
     seconds = sum(float(rows[-1]["seconds"]) for *_, rows in chain)
@@ -153,7 +154,7 @@ def _training(run: Path) -> tuple[TrainConfig, dict[str, Any], list[list[float]]
         "held_out_psnr_y_db": round(float(last["val_psnr_y_db"]), 3),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    return config, training, _curve(chain, before)
+    return config, training, _curve(chain, shipped)
 
 
 def _chain(run: Path) -> list[_Run]:
@@ -174,15 +175,16 @@ def _chain(run: Path) -> list[_Run]:
     return [*before, (run, config, rows)]
 
 
-def _curve(chain: Sequence[_Run], before: Mapping[str, Any]) -> list[list[float]]:
+def _curve(chain: Sequence[_Run], shipped: Mapping[str, Any]) -> list[list[float]]:
     """Return [steps, held-out PSNR-Y in dB] over all stages, thinned evenly between its ends.
 
-    Stages at another scale count as steps and have no points. Where the card of the shipped network
-    that they began from has no curve, its part is missing.
+    `shipped` is the card of the network that they began from. Stages at another scale count as
+    steps and have no points; where a card has no curve, its part is missing.
     """
-    scale = chain[-1][1].spec.scale
-    began = f"--scale {scale} " in before.get("command", "").rpartition("&&")[2]
-    points: list[list[float]] = list(before.get("curve", [])) if began else []
+    scale, before = chain[-1][1].spec.scale, shipped.get("training", {})
+    points: list[list[float]] = []
+    if shipped.get("scale") == scale:
+        points += before.get("curve", [])
     done: int = before.get("steps", 0)
     for _, config, rows in chain:
         values = [(done + int(row["step"]), float(row["val_psnr_y_db"])) for row in rows]
@@ -195,13 +197,12 @@ def _curve(chain: Sequence[_Run], before: Mapping[str, Any]) -> list[list[float]
     return [points[round(i * end / (_CURVE_POINTS - 1))] for i in range(_CURVE_POINTS)]
 
 
-def _shipped_training(checkpoint: str | None) -> dict[str, Any]:
-    """Return what the card of a shipped checkpoint says of its training, if a run began there."""
+def _shipped_card(checkpoint: str | None) -> dict[str, Any]:
+    """Return the card of a shipped checkpoint, if a run began there."""
     if checkpoint is None:
         return {}
-    card = json.loads(Path(checkpoint).with_suffix(".json").read_text("utf-8"))
-    training: dict[str, Any] = card["training"]
-    return training
+    card: dict[str, Any] = json.loads(Path(checkpoint).with_suffix(".json").read_text("utf-8"))
+    return card
 
 
 def _command(run: Path, config: TrainConfig) -> str:
