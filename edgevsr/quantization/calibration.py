@@ -107,8 +107,8 @@ def load_stream(path: Path, channels: int, frames: int) -> list[NDArray[np.uint8
     if not clips:
         raise DataError(f"{path}: holds no clip; give a video, or a folder of numbered frames")
     found = list(islice(clips[0].frames(), frames))
-    if not all(map(_is_usable, found)):
-        raise DataError(f"{path}: frames are below {_MIN_SIDE}x{_MIN_SIDE}; give larger ones")
+    if not found or not all(map(_is_usable, found)):
+        raise DataError(f"{path}: holds no frame, or some below {_MIN_SIDE}x{_MIN_SIDE}")
     cut = [_to_channels(_centre(frame), channels) for frame in found]
     return [cut[i] for i in back_and_forth(len(cut), frames)]
 

@@ -110,9 +110,9 @@ def verify_file(
     integer reference (of its source when that is int8, else of itself) with LiteRT's reference
     kernels, stay within 1 LSB a layer in its own runtime, reach 50 dB against the reference end to
     end, and 45 dB against a float source. An int16 one must reach 65 dB against its own weights in
-    float. A recurrent file must do so as a stream of 100 frames
-    too, on its own state, without getting worse: of a made-up picture, or of `frames` (H, W, C), a
-    clip of 8-bit LR frames.
+    float, and is not streamed. A recurrent file must do so as a stream of 100 frames too, on its
+    own state, without getting worse: of a made-up picture, or of `frames` (H, W, C), a clip of
+    8-bit LR frames.
 
     Raises:
         SourceError: the file cannot be read, or is not a form of the source.

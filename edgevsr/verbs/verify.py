@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevsr.errors import SourceError, SpecError
+from edgevsr.graph.int16 import has_int16
 from edgevsr.graph.streaming import is_recurrent
 from edgevsr.quantization.calibration import load_stream
 from edgevsr.runtime.streams import FRAMES
@@ -65,7 +66,7 @@ def verify(
 
     Raises:
         DataError: `clip` holds no clip.
-        SpecError: `clip` is given for a network without state.
+        SpecError: `clip` is given for a network that is not streamed.
         SourceError: either cannot be opened, or the file is not a form of the source.
         DeviceError: the runtime is missing or failed.
     """
@@ -76,8 +77,9 @@ def verify(
     source = open_source(against)
     frames = None
     if clip is not None:
-        if not is_recurrent(source.graph):
-            raise SpecError(f"--clip {clip}: {path} carries no state to stream; leave it out")
+        if has_int16(stage.graph) or not is_recurrent(stage.graph):
+            kind = "has int16 activations" if has_int16(stage.graph) else "carries no state"
+            raise SpecError(f"--clip {clip}: {path} {kind} and is not streamed; leave it out")
         frames = load_stream(Path(clip), source.graph.channels, FRAMES)
     verification = verify_file(
         stage.path, source.graph, runtime=runtime, threads=threads, frames=frames

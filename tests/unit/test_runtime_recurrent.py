@@ -28,6 +28,7 @@ from edgevsr.graph.from_tflite import graph_from_tflite
 from edgevsr.graph.ir import Graph, QuantParams
 from edgevsr.graph.streaming import stream
 from edgevsr.quantization.calibration import load_stream
+from edgevsr.quantization.int16 import quantize_int16
 from edgevsr.quantization.ptq import Scheme, quantize_graph
 from edgevsr.runtime import ahead
 from edgevsr.runtime.model import SrModel
@@ -92,6 +93,9 @@ def test_a_clip_to_verify_on_must_be_one(tmp_path: Path) -> None:
         edgevsr.verify(file, against=file, clip=tmp_path / "none")
     with pytest.raises(SpecError, match="no state"):
         edgevsr.verify("sesr-m5-x2", against="sesr-m5-x2", clip=tmp_path)
+    w8a16 = write(tmp_path / "net.onnx", quantize_int16(FLOAT, [moving_clip()]))
+    with pytest.raises(SpecError, match="int16"):
+        edgevsr.verify(w8a16, against=w8a16, clip=tmp_path)
 
 
 @each_float
