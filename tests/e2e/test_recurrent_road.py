@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +90,22 @@ def test_evaluate_gives_clip_figures_of_both_kinds(here: Path, tmp_path: Path) -
         assert len(table.read_text().splitlines()) == 14
 
 
-def test_upscale_gives_the_bits_that_evaluate_scores(here: Path, tmp_path: Path) -> None:
-    """The same LR luma as a video comes out as the frames that evaluate judged."""
-    pictures = list(read_pictures(here / "hr", 2))
-    lumas = [round_u8(rgb_to_y(picture.lr)) for picture in pictures]
-    clip = write_clip(
-        tmp_path / "in.mkv",
+def luma_clip(path: Path, lumas: Sequence[np.ndarray]) -> Path:
+    """Write a lossless video of these lumas, gray."""
+    return write_clip(
+        path,
         codec="ffv1",
         size=(48, 36),
         pts=range(0, 40 * len(lumas), 40),
         values=lambda frame, plane, h, w: lumas[frame] if plane == 0 else np.full((h, w), 128),
     )
+
+
+def test_upscale_gives_the_bits_that_evaluate_scores(here: Path, tmp_path: Path) -> None:
+    """The same LR luma as a video comes out as the frames that evaluate judged."""
+    pictures = list(read_pictures(here / "hr", 2))
+    lumas = [round_u8(rgb_to_y(picture.lr)) for picture in pictures]
+    clip = luma_clip(tmp_path / "in.mkv", lumas)
     out = tmp_path / "out.mkv"
     edgevsr.upscale(clip, output=out, net=here / "int8.onnx", codec="ffv1")
     model = SrModel.open(edgevsr.open_source(here / "int8.onnx").graph)
@@ -114,13 +120,7 @@ def test_upscale_finds_motion_where_frames_are_decoded(
     net = tmp_path / "aligned.onnx"
     net.write_bytes(onnx_bytes(rsesr_graph(aligned=True)))
     frames = [frame[..., 0] for frame in moving_frames((48, 36), 1, 6)]
-    clip = write_clip(
-        tmp_path / "in.mkv",
-        codec="ffv1",
-        size=(48, 36),
-        pts=range(0, 40 * len(frames), 40),
-        values=lambda i, plane, h, w: frames[i] if plane == 0 else np.full((h, w), 128),
-    )
+    clip = luma_clip(tmp_path / "in.mkv", frames)
     threads = []
 
     def find(*given: Any) -> Motion:
@@ -141,13 +141,7 @@ def test_a_cut_is_a_fresh_start(here: Path, tmp_path: Path) -> None:
     scenes = [[f[..., 0] // 4 + level for f in moving_frames((48, 36), 1, 6)] for level in (0, 150)]
     outputs = []
     for name, frames in (("both", [*scenes[0], *scenes[1]]), ("second", scenes[1])):
-        clip = write_clip(
-            tmp_path / f"{name}.mkv",
-            codec="ffv1",
-            size=(48, 36),
-            pts=range(0, 40 * len(frames), 40),
-            values=lambda i, plane, h, w, f=frames: f[i] if plane == 0 else np.full((h, w), 128),
-        )
+        clip = luma_clip(tmp_path / f"{name}.mkv", frames)
         out = tmp_path / f"{name}-out.mkv"
         found = edgevsr.upscale(
             clip, output=out, net=here / "int8.onnx", codec="ffv1", reset_on_cut=True
