@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from edgevsr.profiling.devices import load_device
 from edgevsr.profiling.roofline import estimate
 from edgevsr.sources import ZooEntry, list_zoo, open_source
 from edgevsr.zoo import read_card
+from tests import zoo_curves
 from tests.readme_table import README, results_table
 
 DOCS = README.parent / "docs"
@@ -44,8 +44,6 @@ STILL_AIMS = {
 DROP_AIM = 0.05
 #: PSNR-Y in dB that the int8 form of a recurrent x4 network of so many GMAC at most is to reach.
 CLIP_AIMS, CLIP_GMAC = {"city": 26.15, "walk": 28.20}, 2.04
-#: Lines', told apart by hue and lightness.
-_COLOURS = ("#0f766e", "#b45309", "#1d4ed8", "#be185d", "#4d7c0f", "#6d28d9", "#b91c1c", "#0e7490")
 
 _HEAD = """# The shipped networks
 
@@ -349,60 +347,8 @@ def curves() -> dict[str, list[tuple[int, float]]]:
     return {name: [(x, y) for x, y in curve] for name, curve in found.items() if curve}
 
 
-def draw_curves(path: Path) -> None:
-    """Draw the learning curves: a panel for each scale, each line named at its end."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import patheffects, pyplot
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    halo = [patheffects.withStroke(linewidth=3, foreground="white")]
-    found = curves()
-    scale_of = {entry.name: entry.scale for entry in narrow() if entry.name in found}
-    scales = sorted(set(scale_of.values()))
-    figure, axes = pyplot.subplots(
-        1, len(scales), figsize=(6.2 * len(scales), 6), layout="constrained", squeeze=False
-    )
-    for axis, scale in zip(axes[0], scales, strict=True):
-        names = [name for name in found if scale_of[name] == scale]
-        colours = dict(zip(names, cycle(_COLOURS), strict=False))
-        for name in names:
-            axis.plot(*zip(*found[name], strict=True), color=colours[name], lw=1.6)
-            axis.scatter(*found[name][-1], color=colours[name], s=14)
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}")
-        axis.set(xlabel="thousand steps", ylabel=f"held out ×{scale}, PSNR-Y dB")
-        axis.grid(alpha=0.3)
-        first = min(found[name][0][0] for name in names)
-        last = max(found[name][-1][0] for name in names)
-        axis.set_xlim(first / 1.2, last * max(4.0, last / first) ** 0.36)  # room for names
-        low, high = axis.get_ylim()
-        heights = _apart([found[name][-1][1] for name in names], 0.032 * (high - low))
-        for name, height in zip(names, heights, strict=True):
-            steps, psnr_y_db = found[name][-1]
-            axis.annotate(
-                name, (steps, psnr_y_db), (steps * 1.08, height), color=colours[name],
-                fontsize=8.5, va="center", path_effects=halo,
-                arrowprops={"arrowstyle": "-", "lw": 0.8, "color": colours[name]},
-            )  # fmt: skip
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
-def _apart(values: Sequence[float], gap: float) -> list[float]:
-    """Return the values, those that are closer than `gap` to a lower one lifted."""
-    lifted = list(values)
-    order = sorted(range(len(values)), key=values.__getitem__)
-    for below, above in pairwise(order):
-        lifted[above] = max(lifted[above], lifted[below] + gap)
-    return lifted
-
-
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
     draw(PICTURE)
     if curves():
-        draw_curves(CURVES)
+        zoo_curves.draw(CURVES, curves(), {entry.name: entry.scale for entry in narrow()})

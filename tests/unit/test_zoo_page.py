@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgevsr.sources import ZooEntry, list_zoo
-from tests import zoo_page
+from tests import zoo_curves, zoo_page
 from tests.zoo_page import Aim
 
 
@@ -30,7 +30,8 @@ def test_curves_are_drawn_of_the_networks_that_have_one(
     monkeypatch.setattr(zoo_page, "narrow", lambda: told)
     assert list(zoo_page.curves()) == [entry.name for entry in told[:3]]
     assert "](curves.png)" in zoo_page.page()
-    zoo_page.draw_curves(tmp_path / "curves.png")
+    scales = {entry.name: entry.scale for entry in told}
+    zoo_curves.draw(tmp_path / "curves.png", zoo_page.curves(), scales)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -50,5 +51,5 @@ def test_only_shipped_networks_have_aims() -> None:
 
 
 def test_names_too_close_are_lifted_apart() -> None:
-    assert zoo_page._apart([3.0, 1.0, 1.5, 1.1], 1.0) == [4.0, 1.0, 3.0, 2.0]
-    assert zoo_page._apart([1.0, 3.0], 1.0) == [1.0, 3.0]
+    assert zoo_curves.apart([3.0, 1.0, 1.5, 1.1], 1.0) == [4.0, 1.0, 3.0, 2.0]
+    assert zoo_curves.apart([1.0, 3.0], 1.0) == [1.0, 3.0]
