@@ -25,7 +25,8 @@ _LOWEST = 16
 _STRIDE, _ITERATIONS = 6, 8
 #: Rows of so many bytes are moved at once.
 _WORDS = (1, 2, 4, 8)
-_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+#: Of R, G and B in luma, in thousandths: whole numbers, so that all machines round alike.
+_WEIGHTS = np.array([299, 587, 114], np.int32)
 
 
 @functools.cache
@@ -79,7 +80,7 @@ def luma_u8(frame: NDArray[Any]) -> NDArray[np.uint8]:
         frame = np.rint(np.clip(frame, 0, 1) * 255.0).astype(np.uint8)
     if frame.shape[2] == 1:
         return np.ascontiguousarray(frame[..., 0])
-    luma: NDArray[np.uint8] = np.rint(frame.astype(np.float32) @ _WEIGHTS).astype(np.uint8)
+    luma: NDArray[np.uint8] = ((frame.astype(np.int32) @ _WEIGHTS + 500) // 1000).astype(np.uint8)
     return luma
 
 

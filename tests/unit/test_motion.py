@@ -85,6 +85,9 @@ def test_frames_as_pixels_codes_and_values_are_one_plane() -> None:
     np.testing.assert_array_equal(luma_u8((pixels / 255.0).astype(np.float32)), plane)
     white = np.full((4, 4, 3), 255, np.uint8)
     assert luma_u8(white).tolist() == white[..., 0].tolist()
+    # Sums of 28.5, 37.5 and 48.5, which no machine may round by its own arithmetic.
+    halves = np.array([[(0, 0, 250), (0, 60, 20), (0, 70, 65)]], np.uint8)
+    assert luma_u8(halves).tolist() == [[29, 38, 49]]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (14, 42), (17, 90), (30, 300), (300, 15)])

@@ -37,17 +37,15 @@ export class MotionFinder {
   }
 }
 
-/** Return the plane that motion is looked for in, in float32 as Python: ties fall alike. */
+/** Return the plane that motion is looked for in, in whole numbers as Python. */
 export function lumaOf(pixels: Pixels, channels: number): Pixels {
   if (channels === 1) return pixels;
-  const { fround } = Math;
-  const [red, green, blue] = [fround(0.299), fround(0.587), fround(0.114)];
-  const luma = new Uint8ClampedArray(pixels.length / 3); // rounds half to even
+  const luma = new Uint8Array(pixels.length / 3);
   for (let i = 0, p = 0; i < luma.length; i++, p += 3) {
-    const sum = fround(fround(red * pixels[p]!) + fround(green * pixels[p + 1]!));
-    luma[i] = fround(sum + fround(blue * pixels[p + 2]!));
+    const sum = 299 * pixels[p]! + 587 * pixels[p + 1]! + 114 * pixels[p + 2]!;
+    luma[i] = Math.floor((sum + 500) / 1000);
   }
-  return new Uint8Array(luma.buffer);
+  return luma;
 }
 
 /**
