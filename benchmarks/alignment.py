@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from edgevsr.alignment import Motion, moved, places
 from edgevsr.errors import EdgeVsrError, SpecError
 from edgevsr.evaluation import Picture, evaluate_model, read_pictures
-from edgevsr.motion import Motion, compensated, limit_threads, motion_since
+from edgevsr.motion import limit_threads, motion_since
 from edgevsr.profiling.host import time_calls
 from edgevsr.runtime import ahead
 from edgevsr.runtime.model import SrModel
@@ -69,9 +70,9 @@ def scores(model: SrModel, pictures: Sequence[Picture]) -> dict[str, dict[str, f
 def times_ms(size: tuple[int, int], scale: int) -> dict[str, float]:
     """Return median milliseconds of what the host does between two frames."""
     before, now = moving_frames(size, 1, 2)
-    motion = motion_since(now, before, scale)
+    starts = places(motion_since(now, before, scale), scale)
     sr = np.repeat(np.repeat(before, scale, 0), scale, 1)[None]
-    found = {"moving": statistics.median(time_calls(lambda: compensated(sr, motion, scale)))}
+    found = {"moving": statistics.median(time_calls(lambda: moved(sr, starts, scale)))}
     for threads in sorted({1, available_threads()}):
         limit_threads(threads)
         calls = time_calls(lambda: motion_since(now, before, scale))

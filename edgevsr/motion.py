@@ -1,9 +1,4 @@
-"""Where pixels were in the frame before, and the SR frame before moved accordingly.
-
-A network that takes `previous_sr` sees the SR frame before as if nothing had moved since. Finding
-and undoing the motion is the host's work between two frames, so the file on the device stays
-convolutions: no gather, no warp.
-"""
+"""Where pixels were in the frame before: optical flow between small 8-bit planes."""
 
 from __future__ import annotations
 
@@ -15,16 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevsr.alignment import Motion, steps_per_pixel
 from edgevsr.errors import missing_extra
-
-#: Where each LR pixel was in the SR frame before, (H, W, 2) in SR pixels, x first, from its place.
-Motion = NDArray[np.int32]
 
 #: OpenCV's flow reads beyond its memory on frames lower than this.
 _LOWEST = 16
+#: Pixels between patches, and steps of each.
 _STRIDE, _ITERATIONS = 6, 8
-#: Rows of so many bytes are moved at once.
-_WORDS = (1, 2, 4, 8)
+_FINE_STRIDE, _FINE_ITERATIONS = 5, 6
 #: Of R, G and B in luma, in thousandths: whole numbers, so that all machines round alike.
 _WEIGHTS = np.array([299, 587, 114], np.int32)
 
@@ -85,62 +78,26 @@ def luma_u8(frame: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def motion_since(frame: NDArray[Any], before: NDArray[Any], scale: int) -> Motion:
-    """Return the motion since the frame before, both as `luma_u8` takes them, to whole SR pixels.
+    """Return the motion since the frame before, both as `luma_u8` takes them, to whole steps.
 
     LR frames are small and every fraction of their pixels counts: the search goes on to their own
-    resolution, and saves its time elsewhere.
+    resolution, and saves its time elsewhere. Where steps are fractions of SR pixels, the planes are
+    smoothed by 1 2 1 first: what is finer in LR frames is aliased and moves otherwise.
 
     Raises:
         EdgeVsrError: OpenCV is not installed.
     """
-    dis = _opencv().DISOpticalFlow_create()
+    cv2, steps = _opencv(), steps_per_pixel(scale)
+    now, then = luma_u8(frame), luma_u8(before)
+    stride, iterations = _STRIDE, _ITERATIONS
+    if steps > 1:
+        now, then = (cv2.GaussianBlur(plane, (3, 3), 0) for plane in (now, then))
+        stride, iterations = _FINE_STRIDE, _FINE_ITERATIONS
+    dis = cv2.DISOpticalFlow_create()
     dis.setFinestScale(0)
-    dis.setPatchStride(_STRIDE)
-    dis.setGradientDescentIterations(_ITERATIONS)
+    dis.setPatchStride(stride)
+    dis.setGradientDescentIterations(iterations)
     dis.setVariationalRefinementIterations(0)
-    found = _search(dis, luma_u8(frame), luma_u8(before)) * np.float32(scale)
+    found = _search(dis, now, then) * np.float32(scale * steps)
     motion: Motion = np.rint(found).astype(np.int32)
     return motion
-
-
-def compensated(sr: NDArray[Any], motion: Motion, scale: int) -> NDArray[Any]:
-    """Return the SR frame before (1, H·scale, W·scale, C) where this frame has it.
-
-    In space-to-depth order, (1, H, W, scale²·C), channel (dy·scale + dx)·C + c: each LR pixel's
-    block of SR pixels is taken whole from where it was, beyond the edge from the edge.
-    """
-    height, width = motion.shape[:2]
-    padded = np.pad(sr[0], ((scale, scale), (scale, scale), (0, 0)), "edge")
-    rows = np.arange(1, height + 1, dtype=np.int32)[:, None] * scale + motion[..., 1]
-    columns = np.arange(1, width + 1, dtype=np.int32) * scale + motion[..., 0]
-    rows.clip(0, (height + 1) * scale, out=rows)
-    columns.clip(0, (width + 1) * scale, out=columns)
-    if sr.shape[3] * scale * sr.itemsize in _WORDS:
-        blocks = _by_words(padded, rows, columns, scale)
-    else:
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (scale, scale), (0, 1))
-        blocks = windows[rows, columns].transpose(0, 1, 3, 4, 2)
-    return np.ascontiguousarray(blocks).reshape(1, height, width, -1)
-
-
-def _by_words(
-    padded: NDArray[Any], rows: NDArray[np.int32], columns: NDArray[np.int32], scale: int
-) -> NDArray[Any]:
-    """Return the blocks (H, W, scale, …), each of their rows moved as one word of memory."""
-    _, wide, channels = padded.shape
-    step = channels * padded.itemsize
-    word = np.dtype(f"u{scale * step}")
-    places = padded.size // channels - scale + 1
-    # The words that begin at every pixel, side by side: from here numpy takes them by far faster.
-    words = np.ascontiguousarray(np.ndarray((places,), word, padded.data, strides=(step,)))
-    rows *= wide
-    rows += columns
-    start = rows.astype(np.intp)
-    blocks = np.stack([words[row * wide :].take(start) for row in range(scale)], -1)
-    return blocks.view(padded.dtype)
-
-
-def unmoved(frame: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Return what stands for the SR frame before at the first frame (1, H, W, C): that frame,
-    every pixel scale² times, (1, H, W, scale²·C)."""
-    return np.tile(frame, (1, 1, 1, scale * scale))

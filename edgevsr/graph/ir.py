@@ -89,7 +89,7 @@ class Graph:
 
     `qparams` is empty for a float graph and covers every activation tensor of an int8 one.
     `roles` maps each graph input and output to its role (`frame`, `previous_frame`, `previous_sr`
-    as `edgevsr.motion.compensated` gives it, `state_in:K`, `sr`, `state_out:K`). `meta` is
+    as `edgevsr.alignment.compensated` gives it, `state_in:K`, `sr`, `state_out:K`). `meta` is
     provenance: net, scale, colour, activation.
     `size` is (width, height) when the source file fixed one.
     """

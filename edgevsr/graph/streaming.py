@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from edgevsr.alignment import compensated, unmoved
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.reference import run_float, run_int8
-from edgevsr.motion import compensated, motion_since, unmoved
+from edgevsr.motion import motion_since
 
 #: Arrays (1, H, W, C) by role.
 Tensors = dict[str, Array]

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from edgevsr.alignment import margin_of, places, steps_per_pixel
 from edgevsr.motion import motion_since
 
 
@@ -30,8 +32,9 @@ def inputs_by_role(
         elif role == "previous_sr":
             scale = math.isqrt(count // channels["frame"])
             if "sr" in before:
-                motion = _motion_since(frame, before["frame"], scale, white)
-                inputs[role] = compensated(before["sr"].clamp(0.0, white), motion, scale)
+                starts = _places_since(frame, before["frame"], scale, white)
+                sr = before["sr"].clamp(0.0, white)
+                inputs[role] = moved(sr, starts, scale, white)
             else:
                 inputs[role] = frame.repeat(1, scale * scale, 1, 1)
         elif (carried := before.get(role.replace("state_in", "state_out"))) is not None:
@@ -41,25 +44,55 @@ def inputs_by_role(
     return inputs
 
 
-def compensated(sr: Tensor, motion: Tensor, scale: int) -> Tensor:
-    """Return SR frames (N, C, H·scale, W·scale) moved by (N, H, W, 2), in space-to-depth order,
-    (N, scale²·C, H, W), as `edgevsr.motion.compensated`."""
-    count, channels, tall, wide = sr.shape
-    height, width = tall // scale, wide // scale
-    step = torch.arange(scale, device=sr.device)
-    rows = torch.arange(height, device=sr.device)[:, None] * scale + motion[..., 1]
-    columns = torch.arange(width, device=sr.device) * scale + motion[..., 0]
-    # (N, dy, dx, H, W)
-    y = (rows[:, None, None] + step.view(-1, 1, 1, 1)).clamp_(0, tall - 1)
-    x = (columns[:, None, None] + step.view(1, -1, 1, 1)).clamp_(0, wide - 1)
-    places = (y * wide + x).view(count, 1, -1).expand(-1, channels, -1)
-    blocks = sr.flatten(2).gather(2, places).view(count, channels, scale * scale, height, width)
+def moved(sr: Tensor, starts: Tensor, scale: int, white: float = 1.0) -> Tensor:
+    """Return the blocks of SR frames (N, C, H·scale, W·scale) that begin at `starts`, (N, K, H, W),
+    in space-to-depth order (N, scale²·C, H, W), as `edgevsr.alignment.moved`.
+
+    Where white is not 1 the values are codes from 0, and rounded as those are.
+    """
+    channels = sr.shape[1]
+    count, _, height, width = starts.shape
+    planes = F.pad(sr, [margin_of(scale)] * 4, mode="replicate")
+    wide = planes.shape[3]
+    if steps_per_pixel(scale) > 1:
+        planes = _with_halves(planes, white)
+    pixel = torch.arange(scale, device=sr.device)
+    block = (pixel[:, None] * wide + pixel).view(-1, 1, 1)
+
+    def take(starts: Tensor) -> Tensor:
+        at = (starts[:, None] + block).view(count, 1, -1).expand(-1, channels, -1)
+        return planes.flatten(2).gather(2, at)
+
+    taken = [take(each) for each in starts.unbind(1)]
+    found = taken[0] if len(taken) == 1 else _rounded((taken[0] + taken[1]) * 0.5, 0.0, white)
+    blocks = found.view(count, channels, scale * scale, height, width)
     return blocks.transpose(1, 2).flatten(1, 2)
 
 
-def _motion_since(frame: Tensor, before: Tensor, scale: int, white: float) -> Tensor:
-    """Return the motion (N, H, W, 2) since the frame before, in SR pixels."""
+def _with_halves(planes: Tensor, white: float) -> Tensor:
+    """Return frames (N, C, H, W) as (N, C, 4, H, W): as they are, half a pixel to the right,
+    further down, and both."""
+    across = _half_way(planes, 3, white)
+    both = _half_way(across, 2, white)
+    return torch.stack([planes, across, _half_way(planes, 2, white), both], 2)
+
+
+def _half_way(planes: Tensor, dim: int, white: float) -> Tensor:
+    far, behind, beyond = (planes.roll(by, dim) for by in (1, -1, -2))
+    mean = (planes + behind) * (9 / 16) - (far + beyond) * (1 / 16)
+    return _rounded(mean, 0.5, white).clamp(0.0, white)
+
+
+def _rounded(values: Tensor, added: float, white: float) -> Tensor:
+    """Return codes rounded down after adding, gradients as if they were not; others as they are."""
+    if white == 1.0:
+        return values
+    return values + ((values + added).floor() - values).detach()
+
+
+def _places_since(frame: Tensor, before: Tensor, scale: int, white: float) -> Tensor:
+    """Return where blocks were in the frame before, (N, K, H, W), as `edgevsr.alignment.places`."""
     views = torch.stack([frame, before]).detach().float().cpu() / white
     now, then = views.permute(0, 1, 3, 4, 2).numpy()
-    found = np.stack([motion_since(a, b, scale) for a, b in zip(now, then, strict=True)])
-    return torch.from_numpy(found).long().to(frame.device)
+    found = [places(motion_since(a, b, scale), scale) for a, b in zip(now, then, strict=True)]
+    return torch.from_numpy(np.stack(found)).to(frame.device)

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevsr.alignment import Places, moved, places
 from edgevsr.errors import DeviceError, SpecError, nearest
 from edgevsr.graph.ir import Graph
 from edgevsr.graph.streaming import state_pairs
-from edgevsr.motion import compensated, motion_since
+from edgevsr.motion import motion_since
 from edgevsr.profiling.work import RIDING_OPS
 from edgevsr.runtime.probe import moving_frames
 from edgevsr.spec import RUNTIMES, IoSpec, Runtime
@@ -160,20 +161,23 @@ def frame_call(
     scene = moving_frames(size, 1, 2) if file.aligned else []
     aside = ThreadPoolExecutor(1) if file.aligned and threads < available_threads() else None
 
+    def find() -> Places:
+        return places(motion_since(scene[1], scene[0], file.scale), file.scale)
+
     def run() -> None:
-        found = aside.submit(motion_since, scene[1], scene[0], file.scale) if aside else None
+        found = aside.submit(find) if aside else None
         outputs = runner.run(feeds)
         for made, given in file.feedback:
             feeds[given] = outputs[made]
         if file.aligned is not None:
             made, given = file.aligned
             sr = outputs[made]
-            motion = found.result() if found else motion_since(scene[1], scene[0], file.scale)
+            starts = found.result() if found else find()
             if file.runtime == "onnxruntime":
-                moved = compensated(sr.transpose(0, 2, 3, 1), motion, file.scale)
-                feeds[given] = np.ascontiguousarray(moved.transpose(0, 3, 1, 2))
+                blocks = moved(sr.transpose(0, 2, 3, 1), starts, file.scale)
+                feeds[given] = np.ascontiguousarray(blocks.transpose(0, 3, 1, 2))
             else:
-                feeds[given] = compensated(sr, motion, file.scale)
+                feeds[given] = moved(sr, starts, file.scale)
 
     return run
 

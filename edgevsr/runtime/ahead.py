@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevsr.alignment import Places, places
 from edgevsr.graph.ir import Array
-from edgevsr.motion import Motion, motion_since
+from edgevsr.motion import motion_since
 
 T = TypeVar("T")
 
@@ -19,14 +20,15 @@ _WAITING = 16
 
 
 class MotionAhead:
-    """The motion between frames in a row: found where they come from, taken where they go.
+    """The motion between frames in a row, as the places that blocks come from: found where frames
+    come from, taken where they go.
 
     One thread may iterate `watch` while another calls `between`.
     """
 
     def __init__(self, scale: int) -> None:
         self._scale = scale
-        self._found: deque[tuple[Array, Array, Motion]] = deque(maxlen=_WAITING)
+        self._found: deque[tuple[Array, Array, Places]] = deque(maxlen=_WAITING)
 
     def watch(
         self, items: Iterable[T], pixels: Callable[[T], NDArray[np.uint8] | None]
@@ -37,17 +39,21 @@ class MotionAhead:
             frame = pixels(item)
             if frame is not None:
                 if before is not None and before.shape == frame.shape:
-                    self._found.append((frame, before, motion_since(frame, before, self._scale)))
+                    self._found.append((frame, before, self._find(frame, before)))
                 before = frame
             yield item
 
-    def between(self, frame: Array, before: Array) -> Motion:
-        """Return the motion from `before` to `frame`: as found, if of these very arrays, or now."""
+    def between(self, frame: Array, before: Array) -> Places:
+        """Return where blocks of `frame` were in `before`: as found, if of these very arrays, or
+        now."""
         while self._found:
-            its_frame, its_before, motion = self._found[0]
+            its_frame, its_before, starts = self._found[0]
             if its_frame is frame:
                 if its_before is before:
-                    return motion
+                    return starts
                 break
             self._found.popleft()
-        return motion_since(frame, before, self._scale)
+        return self._find(frame, before)
+
+    def _find(self, frame: Array, before: Array) -> Places:
+        return places(motion_since(frame, before, self._scale), self._scale)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevsr.alignment import Places, moved, unmoved
 from edgevsr.errors import DeviceError, SourceError, SpecError
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import is_recurrent
-from edgevsr.motion import compensated, unmoved
 from edgevsr.runtime import tiling
 from edgevsr.runtime.ahead import MotionAhead
 from edgevsr.runtime.frames import FrameCodec, white_of
@@ -244,12 +244,20 @@ class SrModel:
             frame = prepared.codecs["frame"].encode(lr)
             given = unmoved(frame.transpose(0, 2, 3, 1) if self._nchw else frame, self.scale)
         else:
-            if sr.dtype.kind == "f":
-                sr = sr.clip(0.0, white_of(self.graph))
-            motion = self._motion.between(lr, self._state[PREVIOUS_FRAME])
-            sr = sr.transpose(0, 2, 3, 1) if self._nchw else sr
-            given = compensated(sr, motion, self.scale)
+            starts = self._motion.between(lr, self._state[PREVIOUS_FRAME])
+            given = self._moved(sr.transpose(0, 2, 3, 1) if self._nchw else sr, starts)
         return np.ascontiguousarray(given.transpose(0, 3, 1, 2)) if self._nchw else given
+
+    def _moved(self, sr: Array, starts: Places) -> Array:
+        """Return blocks of an SR frame (1, H, W, C); an int8 network's are moved as codes, whatever
+        its file takes."""
+        if sr.dtype.kind != "f":
+            return moved(sr, starts, self.scale)
+        if not self.graph.quantized:
+            return moved(sr.clip(0.0, 1.0), starts, self.scale)
+        step = np.float32(white_of(self.graph) / 255)
+        pixels = np.rint(sr / step).clip(0, 255).astype(np.uint8)
+        return moved(pixels, starts, self.scale) * step
 
     @property
     def _nchw(self) -> bool:

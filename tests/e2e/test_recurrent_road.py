@@ -15,11 +15,12 @@ from PIL import Image
 
 import edgevsr
 from edgevsr import cli
+from edgevsr.alignment import Motion
 from edgevsr.data.colour import rgb_to_y
 from edgevsr.data.degrade import round_u8
 from edgevsr.evaluation import read_pictures, super_resolve_y
 from edgevsr.exporters.onnx import onnx_bytes
-from edgevsr.motion import Motion, motion_since
+from edgevsr.motion import motion_since
 from edgevsr.runtime import ahead
 from edgevsr.runtime.model import SrModel
 from edgevsr.runtime.probe import moving_frames

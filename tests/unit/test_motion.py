@@ -1,4 +1,4 @@
-"""Motion compensation: found in real translations, undone by whole pixels, one form everywhere."""
+"""Motion compensation: found in real translations, undone by steps, one form everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from edgevsr.motion import compensated, flow, luma_u8, motion_since, unmoved
+from edgevsr.alignment import compensated, places, steps_per_pixel, unmoved
+from edgevsr.motion import flow, luma_u8, motion_since
 from edgevsr.nets import streaming
 from tests.recurrent import translated
 
@@ -36,19 +37,43 @@ def test_a_translation_by_hr_pixels_is_found_and_undone(right: int, down: int) -
 
 
 def plainly(sr: NDArray[Any], motion: NDArray[np.int32], scale: int) -> NDArray[Any]:
-    """The definition, pixel by pixel."""
+    """The definition, point by point."""
     _, tall, wide, channels = sr.shape
     height, width = tall // scale, wide // scale
-    out = np.zeros((1, height, width, scale * scale * channels), sr.dtype)
-    for y in range(height):
-        for x in range(width):
-            values = [
-                sr[0, np.clip(y * scale + dy + motion[y, x, 1], 0, tall - 1),
-                   np.clip(x * scale + dx + motion[y, x, 0], 0, wide - 1)]
-                for dy in range(scale) for dx in range(scale)
-            ]  # fmt: skip
-            out[0, y, x] = np.concatenate(values)
-    return out
+    steps, codes = steps_per_pixel(scale), sr.dtype.kind != "f"
+    least, most = (np.iinfo(sr.dtype).min, np.iinfo(sr.dtype).max) if codes else (0, 1)
+    out = np.zeros((1, height, width, scale * scale, channels), sr.dtype)
+
+    def pixel(row: int, column: int) -> NDArray[np.float64]:
+        value = sr[0, min(max(row, 0), tall - 1), min(max(column, 0), wide - 1)]
+        return np.asarray(value, np.float64)
+
+    def half_way(points: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        far, near, behind, beyond = points
+        value = (9 * near + 9 * behind - far - beyond) / 16
+        return np.clip(np.floor(value + 0.5) if codes else value, least, most)
+
+    def across(row: int, column: int) -> NDArray[np.float64]:
+        """At halves of a column."""
+        at, half = divmod(column, 2)
+        return half_way([pixel(row, at + k) for k in (-1, 0, 1, 2)]) if half else pixel(row, at)
+
+    def point(row: int, column: int) -> NDArray[np.float64]:
+        """At halves of a row and column."""
+        at, half = divmod(row, 2)
+        if not half:
+            return across(at, column)
+        return half_way([across(at + k, column) for k in (-1, 0, 1, 2)])
+
+    for y, x, dy, dx in np.ndindex(height, width, scale, scale):
+        row = (y * scale + dy) * steps + int(motion[y, x, 1])
+        column = (x * scale + dx) * steps + int(motion[y, x, 0])
+        if steps == 1:
+            value = pixel(row, column)
+        else:
+            value = (point(row // 2, column // 2) + point(-(-row // 2), -(-column // 2))) / 2
+        out[0, y, x, dy * scale + dx] = np.floor(value) if codes else value
+    return out.reshape(1, height, width, -1)
 
 
 @given(
@@ -61,14 +86,19 @@ def plainly(sr: NDArray[Any], motion: NDArray[np.int32], scale: int) -> NDArray[
 def test_blocks_come_whole_from_where_they_were(
     data: st.DataObject, scale: int, channels: int, dtype: type, motion: NDArray[np.int32]
 ) -> None:
+    """The same in numpy and, of codes from zero and of values, in training."""
     seed = data.draw(st.integers(0, 1000))
-    values = np.random.default_rng(seed).integers(-128, 128, (1, 2 * scale, 3 * scale, channels))
-    sr = values.astype(dtype)
+    pixels = np.random.default_rng(seed).integers(0, 256, (1, 2 * scale, 3 * scale, channels))
+    sr = (pixels / 255 if dtype == np.float32 else pixels - 128 * (dtype == np.int8)).astype(dtype)
+    white = 1.0 if dtype == np.float32 else 255.0
     expected = plainly(sr, motion, scale)
-    np.testing.assert_array_equal(compensated(sr, motion, scale), expected)
-    given_sr = torch.from_numpy(sr.astype(np.float32).transpose(0, 3, 1, 2))
-    trained = streaming.compensated(given_sr, torch.from_numpy(motion).long()[None], scale)
-    np.testing.assert_array_equal(trained.numpy().transpose(0, 2, 3, 1), expected)
+    found = compensated(sr, motion, scale)
+    np.testing.assert_allclose(found, expected, atol=0 if white > 1 else 2e-7)
+    values = (sr if dtype == np.float32 else pixels).astype(np.float32).transpose(0, 3, 1, 2)
+    starts = torch.from_numpy(places(motion, scale)[None])
+    trained = streaming.moved(torch.from_numpy(values), starts, scale, white)
+    found = found.astype(np.float32) + 128 * (dtype == np.int8)
+    np.testing.assert_array_equal(trained.numpy().transpose(0, 2, 3, 1), found)
 
 
 def test_without_motion_it_is_space_to_depth_and_the_first_frame_its_own() -> None:

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgevsr.alignment import Motion, moved
 from edgevsr.errors import SpecError
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.graph.ir import Graph
-from edgevsr.motion import Motion, compensated, motion_since
+from edgevsr.motion import motion_since
 from edgevsr.profiling import host
 from edgevsr.runtime import runners
 from edgevsr.runtime.runners import open_runner
@@ -156,12 +157,12 @@ def test_aligning_is_part_of_the_time(
     file = host.host_file(graph, Path("a net"), SIZE, runtime)
     runner = open_runner(file.data, runtime, 1)
     runner.resize(SIZE)
-    moved: list[tuple[int, ...]] = []
+    shapes: list[tuple[int, ...]] = []
     threads = set()
 
-    def count(sr: np.ndarray, motion: np.ndarray, scale: int) -> np.ndarray:
-        found = compensated(sr, motion, scale)
-        moved.append(found.shape)
+    def count(sr: np.ndarray, starts: np.ndarray, scale: int) -> np.ndarray:
+        found = moved(sr, starts, scale)
+        shapes.append(found.shape)
         return found
 
     def find(*given: Any) -> Motion:
@@ -169,10 +170,10 @@ def test_aligning_is_part_of_the_time(
         return motion_since(*given)
 
     monkeypatch.setattr(runners, "available_threads", lambda: cores)
-    monkeypatch.setattr(host, "compensated", count)
+    monkeypatch.setattr(host, "moved", count)
     monkeypatch.setattr(host, "motion_since", find)
     call = host.frame_call(file, runner, SIZE, 1)
     call()
     call()
     assert (threads == {threading.current_thread()}) == (cores == 1)
-    assert moved == [(1, SIZE[1], SIZE[0], 4)] * 2
+    assert shapes == [(1, SIZE[1], SIZE[0], 4)] * 2

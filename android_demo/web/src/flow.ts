@@ -8,6 +8,8 @@
 const PATCH = 8;
 const AREA = PATCH * PATCH;
 const STRIDE = 4;
+/** Between patches of planes that are searched as they are: four times as many pixels. */
+const FINE_STRIDE = 5;
 /** Gradient steps of a patch at most, in each of the two passes over a level. */
 const STEPS = 6;
 /** Levels whose shorter side would be less than this are left out. */
@@ -53,14 +55,15 @@ class Level {
   constructor(
     readonly width: number,
     readonly height: number,
+    stride = STRIDE,
   ) {
     const plane = () => new Float32Array(width * height);
     [this.frame, this.gradientX, this.gradientY] = [plane(), plane(), plane()];
     [this.u, this.v, this.weights] = [plane(), plane(), plane()];
     this.pitch = width + 2 * PAD;
     this.before = new Float32Array(this.pitch * (height + 2 * PAD));
-    this.columns = beginnings(width);
-    this.rows = beginnings(height);
+    this.columns = beginnings(width, stride);
+    this.rows = beginnings(height, stride);
     this.patchU = new Float32Array(this.columns.length * this.rows.length);
     this.patchV = new Float32Array(this.patchU.length);
   }
@@ -76,9 +79,9 @@ class Level {
 }
 
 /** Return where patches begin along a side; the last one ends with it. */
-function beginnings(side: number): Int32Array {
-  const count = Math.ceil((side - PATCH) / STRIDE) + 1;
-  return Int32Array.from({ length: count }, (_, i) => Math.min(i * STRIDE, side - PATCH));
+function beginnings(side: number, stride: number): Int32Array {
+  const count = Math.ceil((side - PATCH) / stride) + 1;
+  return Int32Array.from({ length: count }, (_, i) => Math.min(i * stride, side - PATCH));
 }
 
 /** Finds the motion between planes of one size; it keeps its memory from plane to plane. */
@@ -86,17 +89,23 @@ export class Flow {
   /** How far away each pixel was, in pixels. */
   readonly u: Float32Array;
   readonly v: Float32Array;
-  /** From fine to coarse; the first is half as large as the planes. */
+  /** From fine to coarse, each half as large as the one before. */
   private readonly levels: Level[] = [];
   private readonly row: Float32Array;
 
+  /** The search goes on to half the planes' resolution; where it is `fine`, to their own. */
   constructor(
     private readonly width: number,
     private readonly height: number,
+    private readonly fine = false,
   ) {
     this.u = new Float32Array(width * height);
     this.v = new Float32Array(width * height);
     this.row = new Float32Array(width);
+    if (fine) {
+      const [wide, tall] = [Math.max(width, LEAST), Math.max(height, LEAST)];
+      this.levels.push(new Level(wide, tall, FINE_STRIDE));
+    }
     let wide = Math.max(width, LEAST) >> 1;
     let tall = Math.max(height, LEAST) >> 1;
     do {
@@ -108,11 +117,12 @@ export class Flow {
 
   /** Leave in `u` and `v` where each pixel of `frame` was in the plane `before` it. */
   find(frame: Uint8Array, before: Uint8Array): void {
-    const { width, height, levels } = this;
+    const { width, height, levels, fine } = this;
     let [now, then] = [planeOf(frame, width, height), planeOf(before, width, height)];
     for (const level of levels) {
-      halve(now, level.framePlane, this.row);
-      halve(then, level.beforePlane, this.row);
+      const shrink = fine && level === levels[0] ? smooth : halve;
+      shrink(now, level.framePlane, this.row);
+      shrink(then, level.beforePlane, this.row);
       repeatEdges(level);
       takeGradients(level);
       [now, then] = [level.framePlane, level.beforePlane];
@@ -124,8 +134,9 @@ export class Flow {
       search(level, -1);
       densify(level);
     }
-    enlarge(levels[0]!, levels[0]!.u, this.u, width, height);
-    enlarge(levels[0]!, levels[0]!.v, this.v, width, height);
+    const bring = fine ? crop : enlarge;
+    bring(levels[0]!, levels[0]!.u, this.u, width, height);
+    bring(levels[0]!, levels[0]!.v, this.v, width, height);
   }
 }
 
@@ -152,6 +163,25 @@ function halve(from: Plane, to: Plane, row: Float32Array): void {
       const middle = row[Math.min(2 * x, right)]! + row[Math.min(2 * x + 1, right)]!;
       const outer = row[Math.min(Math.max(2 * x - 1, 0), right)]! + row[Math.min(2 * x + 2, right)]!;
       to.values[at + x] = outer + 3 * middle;
+    }
+  }
+}
+
+/** Smooth a plane by 1 2 1: what is finer in LR frames is aliased, and moves otherwise. */
+function smooth(from: Plane, to: Plane, row: Float32Array): void {
+  const { values } = from;
+  const [right, bottom] = [from.width - 1, from.height - 1];
+  for (let y = 0; y < to.height; y++) {
+    const middle = from.origin + Math.min(y, bottom) * from.pitch;
+    const above = from.origin + Math.min(Math.max(y - 1, 0), bottom) * from.pitch;
+    const below = from.origin + Math.min(y + 1, bottom) * from.pitch;
+    for (let x = 0; x <= right; x++) {
+      row[x] = (values[above + x]! + 2 * values[middle + x]! + values[below + x]!) / 16;
+    }
+    const at = to.origin + y * to.pitch;
+    for (let x = 0; x < to.width; x++) {
+      const [before, behind] = [Math.min(Math.max(x - 1, 0), right), Math.min(x + 1, right)];
+      to.values[at + x] = row[before]! + 2 * row[Math.min(x, right)]! + row[behind]!;
     }
   }
 }
@@ -351,5 +381,18 @@ function enlarge(
       const nearest = 3 * from[near + beside]! + from[near + beyond]!;
       to[at] = (3 * nearest + 3 * from[far + beside]! + from[far + beyond]!) / 8;
     }
+  }
+}
+
+/** Bring one component of a level's motion to planes of its size, or smaller where it was grown. */
+function crop(
+  { width: wide }: Level,
+  from: Float32Array,
+  to: Float32Array,
+  width: number,
+  height: number,
+): void {
+  for (let y = 0; y < height; y++) {
+    to.set(from.subarray(y * wide, y * wide + width), y * width);
   }
 }

@@ -1,10 +1,11 @@
 /** What tests hold the page to: its tensors, its figures, its report. */
 
+import { type Layout, compensated } from "./alignment.js";
 import type { Dtype } from "./card.js";
 import type { Machine } from "./choice.js";
 import type { Values } from "./engine.js";
 import type { Live } from "./live.js";
-import { type Layout, MotionFinder, compensated } from "./motion.js";
+import { MotionFinder } from "./motion.js";
 import { lumaOf, psnrDb, resizePlane } from "./pixels.js";
 import type { Player } from "./player.js";
 import type { Way } from "./protocol.js";
