@@ -38,7 +38,8 @@ def psnr_db(graph: Graph, int8: Graph, frames: int = 100) -> float:
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 1000), channels=st.sampled_from([1, 3]))
 def test_folding_the_state_keeps_the_function(seed: int, channels: int) -> None:
-    """Scaled states give the same SR, and every channel of the state then fills [0, 1]."""
+    """Scaled states give the same SR, and every channel of the state then fills [0, 1], or as much
+    of it as 64 times the widest channel's factor makes."""
     graph = rsesr_graph(channels=channels, seed=seed)
     clips = [moving_clip((20, 16), channels, 5)]
     before = list(roll(graph, clips))
@@ -48,8 +49,10 @@ def test_folding_the_state_keeps_the_function(seed: int, channels: int) -> None:
         np.testing.assert_allclose(got, expected, atol=2e-5)
         np.testing.assert_allclose(feed["state_in_0"], scaled["state_in_0"], atol=2e-5)
     states = np.concatenate([feed["state_in_0"] for feed in feeds])
-    reached = states.reshape(-1, states.shape[3]).max(axis=0)
-    assert np.all(reached[reached > 0] > 1 / 65)
+    given_states = np.concatenate([feed["state_in_0"] for feed, _ in before])
+    high, reached = (each.reshape(-1, each.shape[3]).max(axis=0) for each in (given_states, states))
+    if high.any():
+        assert np.all(reached >= 0.999 * high / np.maximum(high, high.max() / 64))
     assert float((states > 1).mean()) <= 1e-3
 
 
