@@ -173,12 +173,14 @@ class RecurrentNet(Net):
         if frames.dim() == 4:
             return self.forward(frames[:, None])[:, 0]
         outputs: list[Tensor] = []
+        # Strides that change with a clip's length would have kernels compiled for every length.
+        clip = frames.transpose(0, 1).contiguous()
         with self.narrow_once():
             before: dict[str, Tensor] = {}
             with torch.no_grad():
-                for frame in frames[:, :burn_in].unbind(1):
+                for frame in clip[:burn_in]:
                     before = self.step(frame, before)
-            for index, frame in enumerate(frames[:, burn_in:].unbind(1)):
+            for index, frame in enumerate(clip[burn_in:]):
                 if window and index % window == 0:
                     before = {role: carried.detach() for role, carried in before.items()}
                 before = self.step(frame, before)

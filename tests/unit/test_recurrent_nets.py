@@ -203,3 +203,22 @@ def test_burnt_in_frames_are_seen_and_not_learned_from(name: str) -> None:
     sr.sum().backward()
     assert clip.grad is not None
     assert [bool(frame.any()) for frame in clip.grad[0]] == [False] * 4 + [True] * 2
+
+
+def test_a_step_is_given_memory_laid_out_alike_whatever_the_clip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else kernels of `--compiled` are made for every length of a clip, until torch gives up."""
+    net = random_cell("rsesr-f8-m2-mc")
+    seen: set[tuple[tuple[int, ...], ...]] = set()
+    run = net._run
+
+    def watch(given: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        seen.add(tuple(given[role].stride() for role in net.inputs))
+        return run(given)
+
+    monkeypatch.setattr(net, "_run", watch)
+    for frames, burn_in in ((2, 0), (3, 1), (5, 2)):
+        with torch.no_grad():
+            net(random_clip(net, frames).repeat(2, 1, 1, 1, 1), burn_in=burn_in)
+    assert len(seen) == 1
