@@ -9,7 +9,7 @@ const PATCH = 8;
 const AREA = PATCH * PATCH;
 const STRIDE = 4;
 /** Between patches of planes that are searched as they are: four times as many pixels. */
-const FINE_STRIDE = 5;
+const FINE_STRIDE = 6;
 /** Gradient steps of a patch at most, in each of the two passes over a level. */
 const STEPS = 6;
 /** Levels whose shorter side would be less than this are left out. */

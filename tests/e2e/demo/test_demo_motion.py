@@ -148,7 +148,7 @@ def test_with_its_own_motion_the_page_stays_close_to_python(
     model.reset()
     still = [model.upscale_u8(frame) for frame in clip]
     close = psnr_db(np.concatenate(found), np.concatenate(made))
-    assert close >= 49
+    assert close >= 48
     assert psnr_db(np.concatenate(still), np.concatenate(made)) < close - 8
 
 
