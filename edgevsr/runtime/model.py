@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevsr.alignment import Places, moved, unmoved
+from edgevsr.alignment import moved, unmoved
 from edgevsr.errors import DeviceError, SourceError, SpecError
 from edgevsr.graph.ir import Array, Graph
 from edgevsr.graph.streaming import is_recurrent
@@ -239,25 +239,18 @@ class SrModel:
 
     def _previous_sr(self, lr: Array, prepared: _Prepared) -> Array:
         """Return the SR frame before, as the file gave it, moved to where this frame has it."""
-        sr = self._state.get(PREVIOUS_SR)
+        sr, codecs = self._state.get(PREVIOUS_SR), prepared.codecs
         if sr is None:
-            frame = prepared.codecs["frame"].encode(lr)
+            frame = codecs["frame"].encode(lr)
             given = unmoved(frame.transpose(0, 2, 3, 1) if self._nchw else frame, self.scale)
         else:
             starts = self._motion.between(lr, self._state[PREVIOUS_FRAME])
-            given = self._moved(sr.transpose(0, 2, 3, 1) if self._nchw else sr, starts)
+            if sr.dtype.kind == "f":
+                # An int8 network's pixels are moved as such, whatever its file takes.
+                seen = codecs["sr"].decode_u8 if self.graph.quantized else codecs["sr"].decode_float
+                return codecs[PREVIOUS_SR].encode(moved(seen(sr)[None], starts, self.scale)[0])
+            given = moved(sr.transpose(0, 2, 3, 1) if self._nchw else sr, starts, self.scale)
         return np.ascontiguousarray(given.transpose(0, 3, 1, 2)) if self._nchw else given
-
-    def _moved(self, sr: Array, starts: Places) -> Array:
-        """Return blocks of an SR frame (1, H, W, C); an int8 network's are moved as codes, whatever
-        its file takes."""
-        if sr.dtype.kind != "f":
-            return moved(sr, starts, self.scale)
-        if not self.graph.quantized:
-            return moved(sr.clip(0.0, 1.0), starts, self.scale)
-        step = np.float32(white_of(self.graph) / 255)
-        pixels = np.rint(sr / step).clip(0, 255).astype(np.uint8)
-        return moved(pixels, starts, self.scale) * step
 
     @property
     def _nchw(self) -> bool:
@@ -286,15 +279,11 @@ class SrModel:
     def _make(self, size: Size) -> _Prepared:
         runner, how_resized = self._runner(size)
         nchw, white = self._nchw, white_of(self.graph)
-        roles = self.graph.roles
-        inputs = dict(zip((roles[name] for name in self.graph.inputs), runner.inputs, strict=True))
-        outputs = dict(
-            zip((roles[name] for name in self.graph.outputs), runner.outputs, strict=True)
-        )
-        codecs = {
-            "frame": FrameCodec(inputs["frame"], nchw, white),
-            "sr": FrameCodec(outputs["sr"], nchw, white),
-        }
+        names = (*self.graph.inputs, *self.graph.outputs)
+        specs = zip(names, (*runner.inputs, *runner.outputs), strict=True)
+        by_role = {self.graph.roles[name]: spec for name, spec in specs}
+        images = (role for role in ("frame", PREVIOUS_SR, "sr") if role in by_role)
+        codecs = {role: FrameCodec(by_role[role], nchw, white) for role in images}
         return _Prepared(runner, how_resized, codecs)
 
     def _runner(self, size: Size) -> tuple[Runner, str | None]:
