@@ -46,8 +46,8 @@ from edgevsr.zoo import calibration_frames, sample_clip
 
 ZOO = Path(__file__).parent / "zoo"
 _OPTIONS = (
-    "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "form", "seed",
-    "precision", "schedule", "burn_in", "every",
+    "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "shrink", "form",
+    "seed", "precision", "schedule", "burn_in", "every",
 )  # fmt: skip
 _FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"
@@ -221,7 +221,8 @@ def _command(run: Path, config: TrainConfig) -> str:
     for option in _OPTIONS:
         value = getattr(config, option)
         if value != defaults[option] or option in said:
-            words += [f"--{option.replace('_', '-')}", str(value)]
+            values = value if isinstance(value, tuple) else [value]
+            words += [f"--{option.replace('_', '-')}", *map(str, values)]
     words += [f"--{flag}" for flag in _FLAGS if getattr(config, flag)]
     if config.init:
         words += ["--init", Path(config.init).name]

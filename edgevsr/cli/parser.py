@@ -84,6 +84,9 @@ def _train(verbs: Verbs[Any]) -> None:
     )
     parser.add_argument("--colour", choices=COLOURS, help="default: what the net's name says")
     parser.add_argument("--degradation", choices=("bi", "bd"), help="bicubic, or Gaussian blur")
+    parser.add_argument(
+        "--shrink", type=float, nargs="+", metavar="PART", help="stills at 0.7 of their size too"
+    )
     parser.add_argument("--activation", choices=ACTIVATIONS)
     parser.add_argument(
         "--expansion", type=int, metavar="P", help="channels inside a block, default 256"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgevsr.data.clips import CLEAN_BITS_PER_PIXEL, bits_per_pixel, halve, is_video, read_frames
 from edgevsr.data.colour import rgb_to_y
-from edgevsr.data.degrade import Degradation, crop_to_multiple, degrade
+from edgevsr.data.degrade import Degradation, crop_to_multiple, degrade, imresize, round_u8
 from edgevsr.data.images import is_image, read_rgb
 from edgevsr.data.motion import moving_clip
 from edgevsr.errors import DataError
@@ -116,19 +116,20 @@ def load_pairs(
     degradation: Degradation,
     cache: Path | None = None,
     frames: int = 1,
+    shrink: Sequence[float] = (),
 ) -> Pairs:
     """Return the pairs of these files, from the cache when they are there, else made now.
 
     With `frames` above one, videos keep their frames in order and stills become clips of that
-    many frames under a moving camera.
+    many frames under a moving camera. Stills come at these parts of their size (`shrink`) too.
 
     Raises:
         DataError: a file cannot be read, or none is large enough.
     """
-    key = pairs_key(media, scale, colour, degradation, frames)
+    key = pairs_key(media, scale, colour, degradation, frames, shrink)
     folder = (cache or default_cache()) / key
     if not (folder / "index.json").is_file():
-        _build(folder, degraded_clips(media, scale, degradation, frames), colour)
+        _build(folder, degraded_clips(media, scale, degradation, frames, shrink), colour)
     index = json.loads((folder / "index.json").read_text())
     return Pairs(
         names=tuple(index["names"]),
@@ -142,9 +143,17 @@ def load_pairs(
     )
 
 
-def pairs_key(media: Sequence[Path], scale: int, colour: str, degradation: str, frames: int) -> str:
+def pairs_key(
+    media: Sequence[Path],
+    scale: int,
+    colour: str,
+    degradation: str,
+    frames: int,
+    shrink: Sequence[float] = (),
+) -> str:
     """Return what the pairs of these files are kept under."""
     made = f"{_VERSION} {scale} {colour} {degradation} {_FRAME_STRIDE} {frames}"
+    made += "".join(f" {part}" for part in shrink)
     digest = hashlib.sha256(made.encode())
     for path in media:
         stat = path.stat()
@@ -153,10 +162,10 @@ def pairs_key(media: Sequence[Path], scale: int, colour: str, degradation: str, 
 
 
 def _clips(
-    media: Sequence[Path], frames: int
+    media: Sequence[Path], frames: int, shrink: Sequence[float]
 ) -> Iterator[tuple[float, str, Iterator[NDArray[np.uint8]]]]:
     """Yield (part of the files behind, name, frames) of each clip, a still being a clip of one."""
-    other: NDArray[np.uint8] | None = None
+    covers: dict[float, NDArray[np.uint8]] = {}
     for number, path in enumerate(media):
         done = number / len(media)
         if is_video(path):
@@ -168,27 +177,34 @@ def _clips(
             else:
                 yield done, path.name, itertools.islice(clean, _LONGEST_CLIP)
             continue
-        picture = read_rgb(path)
-        if frames == 1:
-            yield done, path.name, iter([picture])
-            continue
-        side = min(_CLIP_SIDE, *picture.shape[:2])
-        cover = picture if other is None else other
-        for take in range(max(1, round(picture.size / 3 / (1.5 * side**2)))):
-            seed = zlib.crc32(f"{path.name}#{take}".encode())
-            yield done, f"{path.name}#{take}", moving_clip(picture, cover, side, frames, seed)
-        other = picture
+        whole = read_rgb(path)
+        for part in (1.0, *shrink):
+            picture = whole if part == 1.0 else round_u8(imresize(whole, part))
+            name = path.name if part == 1.0 else f"{path.name}@{part}"
+            if frames == 1:
+                yield done, name, iter([picture])
+                continue
+            side = min(_CLIP_SIDE, *picture.shape[:2])
+            cover = covers.get(part, picture)
+            for take in range(max(1, round(picture.size / 3 / (1.5 * side**2)))):
+                seed = zlib.crc32(f"{name}#{take}".encode())
+                yield done, f"{name}#{take}", moving_clip(picture, cover, side, frames, seed)
+            covers[part] = picture
 
 
 def degraded_clips(
-    media: Sequence[Path], scale: int, degradation: Degradation, frames: int
+    media: Sequence[Path],
+    scale: int,
+    degradation: Degradation,
+    frames: int,
+    shrink: Sequence[float] = (),
 ) -> Iterator[tuple[float, str, Iterator[View]]]:
     """Yield (part of the files behind, name, views) of each clip that pairs are made of, in order.
 
     A view is 8-bit RGB: LR (h, w, 3) and HR (h·scale, w·scale, 3). Stills and the moving camera
     over them come out the same every time. A clip may be empty: its frames are too small.
     """
-    for done, name, shots in _clips(media, frames):
+    for done, name, shots in _clips(media, frames, shrink):
         yield done, name, _views(shots, scale, degradation)
 
 

@@ -13,6 +13,8 @@ from edgevsr.training.plan import learning_rate
 LOSSES = ("l1", "l2")
 PRECISIONS = ("auto", "float32", "bf16")
 _LONGEST = 100
+_LEAST_SHRINK = 0.1
+_LISTS = ("data", "shrink")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class TrainConfig:
 
     `teacher_weight` is the share of the loss that the output of `teacher` has, the rest is HR's;
     `feature_weight` that of its features, on top. Without a teacher both are zero.
+
+    Stills are seen at the parts of their size in `shrink` too.
 
     `precision` "auto" is bf16 on a GPU, else float32; `compiled` makes kernels for the step first.
 
@@ -47,6 +51,7 @@ class TrainConfig:
     clip: float = 0.5
     ema_decay: float = 0.999
     degradation: Literal["bi", "bd"] = "bi"
+    shrink: tuple[float, ...] = ()
     form: Literal["collapsed", "expanded"] = "collapsed"
     loss: Literal["l1", "l2"] = "l1"
     init: str | None = None
@@ -78,6 +83,11 @@ class TrainConfig:
             raise SpecError(
                 f"--schedule {self.schedule}: ends before --steps {self.steps}; give more"
             )
+        for part in self.shrink:
+            if not _LEAST_SHRINK <= part < 1:
+                raise SpecError(
+                    f"--shrink {part:g}: expected parts of a still's size, {_LEAST_SHRINK:g} to 1"
+                )
         if self.patch < 8:
             raise SpecError(f"--patch {self.patch}: expected at least 8 LR pixels")
         if self.frames > _LONGEST:
@@ -130,7 +140,7 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the config as plain JSON values."""
-        return {**asdict(self), "data": list(self.data)}
+        return {**asdict(self), **{key: list(getattr(self, key)) for key in _LISTS}}
 
     def taught_by(self) -> dict[str, Any] | None:
         """Return what a card says of the teacher, or None where there is none."""
@@ -155,6 +165,7 @@ class TrainConfig:
         try:
             fields = dict(value)
             spec = NetSpec(**fields.pop("spec"))
-            return TrainConfig(spec=spec, data=tuple(fields.pop("data")), **fields)
+            fields |= {key: tuple(fields[key]) for key in _LISTS if key in fields}
+            return TrainConfig(spec=spec, **fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"run.json does not describe a training run ({error})") from error

@@ -118,15 +118,15 @@ def load_lessons(
     """
     check_teacher(teacher.identity, config.spec, config.frames)
     features = config.feature_weight > 0
-    what = config.spec.scale, config.spec.colour, config.degradation, config.frames
-    who = f"{_LAYOUT} {pairs_key(media, *what)} {teacher.identity}"
+    spec, how = config.spec, (config.degradation, config.frames, config.shrink)
+    who = f"{_LAYOUT} {pairs_key(media, spec.scale, spec.colour, *how)} {teacher.identity}"
     key = f"taught-{hashlib.sha256(who.encode()).hexdigest()[:24]}"
     folder = (cache or default_cache()) / (key + "-features")
     # Answers kept with features serve a run that learns from the output alone too.
     if not features and not (folder / _INDEX).is_file():
         folder = folder.with_name(key)
     if not (folder / _INDEX).is_file():
-        clips = degraded_clips(media, config.spec.scale, config.degradation, config.frames)
+        clips = degraded_clips(media, spec.scale, *how)
         tap = teacher.find_tap() if features else None
         teacher.to(device)
         try:

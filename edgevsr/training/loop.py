@@ -143,14 +143,13 @@ class Trainer:
         kept = set() if config.val else held_out(media)
         spec = config.spec
 
-        def load(files: list[Path]) -> Pairs:
+        def load(files: list[Path], shrink: tuple[float, ...] = ()) -> Pairs:
             with self.accelerator.main_process_first():
-                return load_pairs(
-                    files, spec.scale, spec.colour, config.degradation, cache, config.frames
-                )
+                how = config.degradation, cache, config.frames, shrink
+                return load_pairs(files, spec.scale, spec.colour, *how)
 
         used = [path for path in media if path not in kept]
-        pairs, lessons = load(used), None
+        pairs, lessons = load(used, config.shrink), None
         if teacher is not None:
             with self.accelerator.main_process_first():
                 device = self.accelerator.device

@@ -61,6 +61,7 @@ def train(
     schedule: int = 0,
     colour: Colour | None = None,
     degradation: str = "bi",
+    shrink: Sequence[float] = (),
     activation: Activation | None = None,
     expansion: int | None = None,
     form: str = "collapsed",
@@ -86,7 +87,8 @@ def train(
     ones, else none), so that they stay steady for long; videos are clips, and a camera moves over
     the stills. Others take single pictures, or clips' frames where `frames` is given. `lr` is
     Adam's peak rate, which falls over `schedule` steps (0: all), `patch` the side of a patch in LR
-    pixels, `expansion` the channels inside a block (256), `every` the steps between checkpoints,
+    pixels, `expansion` the channels inside a block (256), `shrink` the parts of their size at which
+    stills are seen beside their own, `every` the steps between checkpoints,
     `loss` "l1" or "l2" (the mean square that PSNR measures, for a last refinement), `init` a
     checkpoint or run whose fitting weights are the start. `qat` goes on from there with the int8
     file's own arithmetic as the forward; ranges are chosen on the training data first and travel on
@@ -133,6 +135,7 @@ def train(
             "lr": lr,
             "schedule": schedule,
             "degradation": degradation,
+            "shrink": list(shrink),
             "form": form,
             "loss": loss,
             "init": None if init is None else _start(init),

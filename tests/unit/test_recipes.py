@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,13 @@ from edgevsr.training.config import TrainConfig
 from edgevsr.zoo import zoo_names, zoo_path
 
 NARROW = [name for name in zoo_names() if zoo_path(name).suffix == ".onnx" and "w8a8" not in name]
+
+
+def words_of(command: list[str], option: str) -> list[str]:
+    """Return what a command says behind an option."""
+    if option not in command:
+        return []
+    return list(takewhile(lambda w: not w.startswith("--"), command[command.index(option) + 1 :]))
 
 
 @pytest.mark.parametrize("name", NARROW)
@@ -33,6 +40,11 @@ def test_a_shipped_network_was_trained_by_its_recipe(name: str) -> None:
             said = float if option == "lr" else str
             expected = said(stage.options.get(option, default))
             assert said(given.get(f"--{option}", default)) == expected, (stage.run, option)
+        parts = [str(part) for part in stage.options.get("shrink", ())]
+        assert parts == words_of(words, "--shrink"), stage.run
+        folders = {Path(pattern).name for pattern in stage.data}
+        if folders & {"general100", "t91"}:
+            assert set(words_of(words, "--data")) == folders, stage.run
 
 
 @pytest.mark.parametrize("name", [name for name in NARROW if name.startswith("rsesr")])

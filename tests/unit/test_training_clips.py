@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from edgevsr.data.degrade import imresize, round_u8
 from edgevsr.data.motion import moving_clip
 from edgevsr.data.pairs import Pairs, find_media, load_pairs
-from edgevsr.errors import DataError
+from edgevsr.errors import DataError, SpecError
+from edgevsr.nets.registry import net_spec
+from edgevsr.training.config import TrainConfig
 from edgevsr.training.sampler import ClipSampler
 from tests.e2e.conftest import make_clip
 
@@ -74,6 +78,39 @@ def test_stills_become_clips_and_videos_keep_their_order(pairs: Pairs) -> None:
     assert [int(count) for _, count in pairs.clips] == [6, 6, 6, 5]
     assert [int(first) for first, _ in pairs.clips] == [0, 6, 12, 18]
     assert len(pairs) == 23
+
+
+def test_stills_are_seen_at_parts_of_their_size_too(tmp_path: Path) -> None:
+    """As pictures of their own: HR first made smaller, then LR of it. Videos are left alone."""
+    Image.fromarray(picture(0)).save(tmp_path / "0.png")
+    make_clip(tmp_path / "clip.mp4", frames=3, size=(128, 96))
+    media = find_media([tmp_path])
+    found = load_pairs(media, 2, "y", "bi", tmp_path / "cache", shrink=(0.75, 0.5))
+    assert found.names == ("0.png", "0.png@0.75", "0.png@0.5", "clip.mp4#0")
+    assert found.sizes[:3].tolist() == [[36, 48], [27, 36], [18, 24]]
+    Image.fromarray(round_u8(imresize(picture(0), 0.5))).save(tmp_path / "half.png")
+    half = load_pairs([tmp_path / "half.png"], 2, "y", "bi", tmp_path / "cache")
+    for plane, expected in zip(found.picture(2), half.picture(0), strict=True):
+        np.testing.assert_array_equal(plane, expected)
+    assert len(load_pairs(media, 2, "y", "bi", tmp_path / "cache")) == 2
+
+
+def test_a_camera_moves_over_smaller_stills_too(tmp_path: Path) -> None:
+    Image.fromarray(picture(0, 160, 192)).save(tmp_path / "0.png")
+    found = load_pairs(find_media([tmp_path]), 2, "y", "bi", tmp_path / "cache", 4, (0.5,))
+    assert found.clips.tolist() == [[0, 4], [4, 4]]
+    assert found.sizes[[0, 4]].tolist() == [[80, 80], [40, 40]]
+
+
+@pytest.mark.parametrize("part", [0.0, 1.0, -0.5, 2.0, float("nan")])
+def test_a_part_of_a_still_is_smaller_than_it(part: float) -> None:
+    with pytest.raises(SpecError, match="--shrink"):
+        TrainConfig(net_spec("sesr-m3", 2), ("stills",), shrink=(0.7, part))
+
+
+def test_a_config_is_what_it_was_as_json() -> None:
+    config = TrainConfig(net_spec("sesr-m3", 2), ("stills", "more"), shrink=(0.7, 0.5))
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 def test_batches_replay_and_hold_aligned_clips(pairs: Pairs) -> None:

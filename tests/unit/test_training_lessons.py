@@ -75,7 +75,8 @@ def lessons_of(folder: Path, teacher: Teacher, cache: Path, **changes: Any) -> L
     config = config_for(folder, teacher, **changes)
     media = find_media([folder])
     spec = config.spec
-    pairs = load_pairs(media, spec.scale, spec.colour, config.degradation, cache, config.frames)
+    how = config.degradation, cache, config.frames, config.shrink
+    pairs = load_pairs(media, spec.scale, spec.colour, *how)
     return load_lessons(teacher, config, media, pairs, cache, CPU)
 
 
@@ -91,6 +92,17 @@ def test_stills_are_taught_from_what_a_decoder_would_deliver(
     (answer,) = lessons.picture(1)
     assert np.abs(answer[..., 0] / LESSON_UNIT - sr).max() < 1.1 / LESSON_UNIT
     assert len(lessons.sr) == len(lessons.pairs.hr)
+
+
+def test_smaller_stills_are_taught_too(
+    folder: Path, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    teacher = open_teacher(str(checkpoints["y"]))
+    whole = lessons_of(folder, teacher, tmp_path)
+    lessons = lessons_of(folder, teacher, tmp_path, shrink=(0.5,))
+    assert lessons.pairs.names[1] == "0.png@0.5"
+    assert len(lessons.sr) == len(lessons.pairs.hr) > len(whole.sr)
+    np.testing.assert_array_equal(lessons.picture(2)[0], whole.picture(1)[0])
 
 
 def test_an_rgb_teacher_teaches_luma_and_colour(
