@@ -202,7 +202,7 @@ CHOICES = {
     "L2 in the last fifth": Choice(prepare=_square_at_last),
     "fixed filters": Choice("sesr-f16-m5-ecb"),
     "depthwise separable": Choice("sesr-f32-m7-dw"),
-    "gate": Choice(gate=pixel_gate),
+    "gate": Choice("sesr-f16-m5-gate"),
     "gate, ten times the rate": Choice(gate=pixel_gate, gate_rate=10.0),
     "squeeze and excite": Choice(gate=squeeze_excite),
     "half of the pictures": Choice(every=2),

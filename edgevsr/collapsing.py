@@ -91,6 +91,17 @@ class _Recorder:
         spec = self.tensors[x]
         return self._record(Node("add", name, (x, y), name), spec.channels, spec.factor)
 
+    def mul(self, x: str, y: str, name: str) -> str:
+        """Record a product."""
+        spec = self.tensors[x]
+        return self._record(Node("mul", name, (x, y), name), spec.channels, spec.factor)
+
+    def clip(self, x: str, low: float, high: float, name: str) -> str:
+        """Record bounds."""
+        spec = self.tensors[x]
+        node = Node("clip", name, (x,), name, {"low": low, "high": high})
+        return self._record(node, spec.channels, spec.factor)
+
     def concat(self, xs: list[str], name: str) -> str:
         """Record a concatenation."""
         channels = sum(self.tensors[x].channels for x in xs)

@@ -93,6 +93,9 @@ class Builder:
     def add(self, name: str, x: str, y: str) -> str:
         return self.node("add", name, (x, y), self.tensors[x].channels)
 
+    def mul(self, name: str, x: str, y: str) -> str:
+        return self.node("mul", name, (x, y), self.tensors[x].channels)
+
     def depth_to_space(self, name: str, x: str, block: int) -> str:
         channels = self.tensors[x].channels // block**2
         return self.node("depth_to_space", name, (x,), channels, (block, 1), attrs={"block": block})
@@ -117,6 +120,7 @@ def sesr_graph(
     channels: int = 1,
     activation: str = "leaky",
     seed: int = 0,
+    gated: bool = False,
 ) -> Graph:
     """Return a random collapsed SESR; `activation` is leaky, prelu or relu (fused)."""
     b = Builder(seed)
@@ -131,6 +135,10 @@ def sesr_graph(
     for i in range(m):
         h = block(f"body{i}", h, 3)
     h = b.add("long_residual", h, first)
+    if gated:
+        gate = b.conv("gate", h, f, 1)
+        gate = b.node("clip", "gate_clip", (gate,), f, attrs={"low": 0.0, "high": 6.0})
+        h = b.mul("gated", h, gate)
     h = b.conv("last", h, channels * scale**2, 5)
     skip = x
     if channels > 1:
@@ -243,7 +251,7 @@ def _random_kernel(rng: np.random.Generator, stride: int) -> tuple[int, int, int
 def _random_step(b: Builder, h: str, name: str) -> str:
     rng, channels = b.random, b.tensors[h].channels
     kind = str(rng.choice(["conv", "depthwise", "relu", "leaky", "prelu", "add", "broadcast",
-                           "concat", "clip", "shrink"]))  # fmt: skip
+                           "mul", "concat", "clip", "shrink"]))  # fmt: skip
     match kind:
         case "conv":
             k, relu = int(rng.choice([1, 3, 5])), bool(rng.random() < 0.5)
@@ -258,6 +266,8 @@ def _random_step(b: Builder, h: str, name: str) -> str:
             return b.add(name, h, b.conv(f"{name}_other", h, channels))
         case "broadcast":
             return b.add(name, h, b.conv(f"{name}_one", h, 1))
+        case "mul":
+            return b.mul(name, h, b.conv(f"{name}_other", h, channels))
         case "concat":
             return b.node("concat", name, (h, b.conv(f"{name}_other", h, 2)), channels + 2)
         case "clip":
@@ -275,6 +285,7 @@ NETS = {
     "sesr-rgb-x3": sesr_graph(3, channels=3, scale=3),
     "sesr-prelu-x4": sesr_graph(activation="prelu", scale=4),
     "sesr-relu": sesr_graph(activation="relu"),
+    "sesr-gate": sesr_graph(activation="relu", gated=True),
     "fsrcnn": fsrcnn_graph(),
     "fsrcnn-x3": fsrcnn_graph(scale=3),
     "fsrcnn-x4": fsrcnn_graph(scale=4),

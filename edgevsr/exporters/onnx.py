@@ -272,6 +272,7 @@ _EMIT: Mapping[str, Callable[[_Writer, Node, list[str], str], None]] = {
     "leaky_relu": _leaky_relu,
     "prelu": _prelu,
     "add": _plain("Add"),
+    "mul": _plain("Mul"),
     "concat": _plain("Concat", axis=1),
     "depth_to_space": _depth_to_space,
     "space_to_depth": _space_to_depth,

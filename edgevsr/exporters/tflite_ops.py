@@ -151,6 +151,14 @@ def _add(writer: TfliteWriter, node: Node) -> None:
     writer.file.operator("ADD", version, inputs, writer.activation(node.output), options)
 
 
+def _mul(writer: TfliteWriter, node: Node) -> None:
+    options = schema.MulOptionsT()
+    options.fusedActivationFunction = _activation(node)
+    version = 2 if writer.graph.quantized else 1
+    inputs = _sources(writer, node)
+    writer.file.operator("MUL", version, inputs, writer.activation(node.output), options)
+
+
 def _concat(writer: TfliteWriter, node: Node) -> None:
     options = schema.ConcatenationOptionsT()
     options.axis = 3
@@ -265,6 +273,7 @@ _EMIT: Mapping[str, Callable[[TfliteWriter, Node], None]] = {
     "leaky_relu": _leaky_relu,
     "prelu": _prelu,
     "add": _add,
+    "mul": _mul,
     "concat": _concat,
     "depth_to_space": _depth_to_space,
     "space_to_depth": _space_to_depth,

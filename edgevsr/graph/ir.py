@@ -23,6 +23,7 @@ Op = Literal[
     "leaky_relu",  # attrs: slope
     "prelu",  # weight: slopes, one a channel
     "add",  # second operand may have one channel (broadcast)
+    "mul",  # of two tensors of one shape
     "concat",  # over channels
     "depth_to_space",  # attrs: block; TensorFlow's (DCR) channel order
     "space_to_depth",  # attrs: block

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgevsr.graph.ir import Array, Graph, Node, QuantParams, TensorSpec
 
-_FUSES_RELU = ("conv2d", "transpose_conv", "add")
+_FUSES_RELU = ("conv2d", "transpose_conv", "add", "mul")
 _ELEMENTWISE = ("relu", "leaky_relu", "clip", "prelu")
 
 

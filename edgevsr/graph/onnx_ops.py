@@ -112,10 +112,21 @@ def _affine_by_constant(reader: Reader, proto: Any, index: int) -> None:
 
 def _scale_by_constant(reader: Reader, proto: Any, attrs: Attrs) -> None:
     constants = [i for i, name in enumerate(proto.input) if reader.constant(name) is not None]
-    if not constants:
+    if constants:
+        _affine_by_constant(reader, proto, constants[0])
+    elif proto.op_type == "Mul":
+        _mul(reader, proto)
+    else:
         reader.problem(proto, "of two tensors")
+
+
+def _mul(reader: Reader, proto: Any) -> None:
+    sources = [reader.tensor(name) for name in proto.input]
+    first, second = (reader.tensors[name] for name in sources)
+    if first != second:
+        reader.problem(proto, f"of {first.channels} and {second.channels} channels: shapes differ")
         return
-    _affine_by_constant(reader, proto, constants[0])
+    reader.add_node(proto, "mul", sources, first.channels)
 
 
 def _concat(reader: Reader, proto: Any, attrs: Attrs) -> None:

@@ -112,6 +112,8 @@ def run_node_float(node: Node, inputs: list[Array]) -> Array:
             out = np.where(x >= 0, x, x * _weight(node).reshape(-1))
         case "add":
             out = x + inputs[1]
+        case "mul":
+            out = x * inputs[1]
         case "concat":
             out = np.concatenate(inputs, axis=3)
         case "depth_to_space":

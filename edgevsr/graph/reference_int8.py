@@ -52,6 +52,11 @@ def run_node(node: Node, inputs: Sequence[Codes], qparams: Mapping[str, QuantPar
             return _lookup(inputs[0], activation_table(node, sources[0], target))
         case "add":
             return _add(node, inputs, sources, target)
+        case "mul":
+            by = product_multiplier(sources[0], sources[1], target)
+            pairs = zip(inputs, sources, strict=True)
+            x, y = (codes.astype(np.int64) - source.zero_point for codes, source in pairs)
+            return requantize(x * y, by, target.zero_point, _lowest(node, target))
         case "concat":
             parts = [
                 rescale(codes, source, target)
@@ -74,6 +79,12 @@ def convolution_multiplier(
     """Return the fixed-point multiplier, one an output channel, from accumulator to output."""
     scales = np.asarray(weight_scale, np.float32).astype(np.float64)
     real = _double(source.scale) * scales / _double(target.scale)
+    return quantize_multiplier(real)
+
+
+def product_multiplier(x: QuantParams, y: QuantParams, target: QuantParams) -> Multiplier:
+    """Return the fixed-point multiplier from a product of two tensors' codes to the output's."""
+    real = np.float32(x.scale) * np.float32(y.scale) / np.float32(target.scale)
     return quantize_multiplier(real)
 
 
@@ -154,7 +165,7 @@ def _convolution(node: Node, x: Codes, source: QuantParams, target: QuantParams)
         scales = np.broadcast_to(node.weight_scale, kernel.weight.shape[3:])
     by = convolution_multiplier(source, np.tile(scales, phases), target)
     bias = 0 if node.bias is None else np.tile(node.bias.astype(np.int64), phases)
-    low = target.zero_point if node.activation == "relu" else INT8_MIN
+    low = _lowest(node, target)
     out = np.empty((*x.shape[:3], kernel.weight.shape[3]), np.int8)
     for image, plane in zip(x, out, strict=True):
         for rows, sums in convolve(image, kernel, source.zero_point):
@@ -182,5 +193,9 @@ def _add(
         shifted = (every - source.zero_point) << _ADD_SHIFT
         total = total + multiply(shifted, by)[codes.astype(np.intp) - INT8_MIN]
     by = quantize_multiplier(widest / ((1 << _ADD_SHIFT) * _double(target.scale)))
-    low = target.zero_point if node.activation == "relu" else INT8_MIN
-    return requantize(total, by, target.zero_point, low)
+    return requantize(total, by, target.zero_point, _lowest(node, target))
+
+
+def _lowest(node: Node, target: QuantParams) -> int:
+    """Return the lowest code a node gives: behind a fused ReLU that of zero."""
+    return target.zero_point if node.activation == "relu" else INT8_MIN

@@ -74,6 +74,16 @@ def _add(reader: TfliteReader, operator: OperatorEntry) -> None:
     reader.add_node(operator, "add", [first, second], wide.channels, activation=activation)
 
 
+def _mul(reader: TfliteReader, operator: OperatorEntry) -> None:
+    options = read_options(operator, "MulOptions")
+    sources = [reader.source(index) for index in operator.inputs]
+    first, second = (reader.tensors[name] for name in sources)
+    if first != second:
+        raise UnsupportedError(f"of {first.channels} and {second.channels} channels: shapes differ")
+    activation = options.fusedActivationFunction
+    reader.add_node(operator, "mul", sources, first.channels, activation=activation)
+
+
 def _concat(reader: TfliteReader, operator: OperatorEntry) -> None:
     options = read_options(operator, "ConcatenationOptions")
     if options.axis not in (3, -1):
@@ -221,6 +231,7 @@ OPERATORS: Mapping[str, Callable[[TfliteReader, OperatorEntry], None]] = {
     "LEAKY_RELU": _leaky_relu,
     "PRELU": _prelu,
     "ADD": _add,
+    "MUL": _mul,
     "CONCATENATION": _concat,
     "DEPTH_TO_SPACE": _depth_to_space,
     "SPACE_TO_DEPTH": _space_to_depth,

@@ -40,6 +40,12 @@ class Ops(Protocol[T]):
     def add(self, x: T, y: T, name: str) -> T:
         """Add two tensors; `y` may have one channel."""
 
+    def mul(self, x: T, y: T, name: str) -> T:
+        """Multiply two tensors of one shape."""
+
+    def clip(self, x: T, low: float, high: float, name: str) -> T:
+        """Bound a tensor."""
+
     def concat(self, xs: list[T], name: str) -> T:
         """Join tensors over channels."""
 
@@ -72,6 +78,16 @@ class TorchOps:
         """Add two tensors."""
         del name
         return x + y
+
+    def mul(self, x: Tensor, y: Tensor, name: str) -> Tensor:
+        """Multiply two tensors of one shape."""
+        del name
+        return x * y
+
+    def clip(self, x: Tensor, low: float, high: float, name: str) -> Tensor:
+        """Bound a tensor."""
+        del name
+        return x.clamp(low, high)
 
     def concat(self, xs: list[Tensor], name: str) -> Tensor:
         """Join tensors over channels."""

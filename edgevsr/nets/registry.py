@@ -29,7 +29,9 @@ _RECURRENT = {
 _BLOCKS = r"(?:(?P<filtered>-ecb)|(?P<separable>-dw))?"
 #: Names that spell out their structure, of any size: widths, blocks and state channels.
 _SPELLED = {
-    "sesr": re.compile(rf"sesr-f(?P<num_feat>\d{{1,3}})-m(?P<num_block>\d{{1,2}}){_BLOCKS}"),
+    "sesr": re.compile(
+        rf"sesr-f(?P<num_feat>\d{{1,3}})-m(?P<num_block>\d{{1,2}}){_BLOCKS}(?P<gated>-gate)?"
+    ),
     "rsesr": re.compile(
         r"rsesr-f(?P<num_feat>\d{1,3})-m(?P<num_block>\d{1,2})"
         rf"(?:-s(?P<num_state>\d{{1,3}}))?{_BLOCKS}(?P<aligned>-mc)?"
@@ -74,7 +76,8 @@ def net_spec(name: str, scale: int, activation: Activation | None = None) -> Net
     """Return the spec of a network, listed or spelled out (`rsesr-f24-m5-s12`), at this scale.
 
     `-ecb` behind the numbers (`sesr-f16-m5-ecb`) trains SESR's blocks with fixed filters beside
-    them, `-dw` makes them depthwise separable.
+    them, `-dw` makes them depthwise separable; `-gate` (`sesr-f16-m5-gate`) multiplies the features
+    before the last convolution by a gate made of them.
 
     Without `activation` it has its family's: ReLU for recurrent networks, whose state must not
     drift apart between runtimes, and one slope a layer for the others.

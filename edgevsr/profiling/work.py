@@ -11,7 +11,7 @@ from edgevsr.profiling.counts import MAC_OPS, Counts, Layer, count_graph, lifeti
 #: Applied by the layer that computes their input, at no cost of their own.
 RIDING_OPS = ("relu", "leaky_relu", "prelu", "clip")
 #: What computes, and so can apply an activation on its way out; moving bytes does not.
-_COMPUTING_OPS = (*MAC_OPS, "add")
+_COMPUTING_OPS = (*MAC_OPS, "add", "mul")
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,10 @@ def _choose_ranges(
         if any(name in qparams for name in group):
             qparams |= dict.fromkeys(group, IMAGE)
         else:
-            values = np.concatenate([samples[name].reshape(-1, 1) for name in sorted(group)])
+            # What a clip cuts off is cut off by a range that ends where the clip does, too.
+            cut = {n.inputs[0] for n in graph.nodes if n.op == "clip" and n.output in group}
+            kept = sorted(name for name in group if not (name in cut and used_once(graph, name)))
+            values = np.concatenate([samples[name].reshape(-1, 1) for name in kept])
             qparams |= dict.fromkeys(group, choosing.choose(values, ranges))
     for node in graph.nodes:
         if node.op not in ("leaky_relu", "prelu"):

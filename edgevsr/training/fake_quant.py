@@ -294,6 +294,59 @@ def add(x: Tensor, y: Tensor, reals: Tensor, zero_point: Tensor, rule: SumRule) 
     return codes
 
 
+class _Multiply(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        real: Tensor,
+        zero_point: Tensor,
+        by: Multiplier,
+        limits: Limits,
+    ) -> Tensor:
+        products = x * y
+        factor = float(real.detach())
+        near = products * factor
+
+        def exact(where: Tensor, channels: NDArray[np.int64]) -> NDArray[np.int64]:
+            del channels
+            return multiply(products.reshape(-1)[where].cpu().numpy().astype(np.int64), by)
+
+        twice = 2.0 ** (int(by.exponent) - 1) if by.exponent < 0 else 0.0
+        margin = near.new_full((), twice + _REACH * _FLOAT32_ERROR)
+        codes = _settled(near, margin, exact, limits)
+        learned = real.requires_grad and zero_point.requires_grad
+        ctx.save_for_backward(codes, x, y)
+        ctx.factor, ctx.limits, ctx.learned = factor, limits, learned
+        return codes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        codes, x, y = ctx.saved_tensors
+        grad = _unsaturated(grads[0], codes, ctx.limits)
+        by_real = by_zero = None
+        if ctx.learned:
+            by_real = (grad * x * y).sum().double()
+            by_zero = (grad.sum() - grads[0].sum()).double()
+        grad = grad * ctx.factor
+        return grad * y, grad * x, by_real, by_zero, None, None
+
+
+def multiply_codes(
+    x: Tensor, y: Tensor, real: Tensor, zero_point: Tensor, by: Multiplier, limits: Limits
+) -> Tensor:
+    """Return the centred codes of a product of two tensors of one shape.
+
+    `real` (float64) is the multiplier to the output's scale, `by` its fixed-point form; both it and
+    `zero_point`, of the output, get gradients where both ask for them.
+    """
+    codes: Tensor = _Multiply.apply(  # type: ignore[no-untyped-call]
+        x.contiguous(), y.contiguous(), real, zero_point, by, limits
+    )
+    return codes
+
+
 class _Rectify(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rule: RectifierRule, limits: Limits) -> Tensor:

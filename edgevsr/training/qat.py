@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from edgevsr.collapsing import narrow_graph
 from edgevsr.data.pairs import Pairs
 from edgevsr.graph.ir import Node, QuantParams
-from edgevsr.graph.reference_int8 import convolution_multiplier
+from edgevsr.graph.reference_int8 import convolution_multiplier, product_multiplier
 from edgevsr.graph.streaming import is_recurrent
 from edgevsr.nets.blocks import CollapsibleDeconv, subpixel_kernel
 from edgevsr.nets.ops import Net, TorchOps
@@ -165,6 +165,15 @@ class Int8Net(nn.Module):
                 reals = torch.stack([x.scale / target.scale, y.scale / target.scale])
                 rule = SumRule.of(x.params, y.params, target.params, limits)
                 return partial(fake_quant.add, reals=reals, zero_point=target.zero_point, rule=rule)
+            case "mul":
+                x, y = sources
+                return partial(
+                    fake_quant.multiply_codes,
+                    real=x.scale * y.scale / target.scale,
+                    zero_point=target.zero_point,
+                    by=product_multiplier(x.params, y.params, target.params),
+                    limits=limits,
+                )
             case "concat":
                 return lambda *parts: torch.cat(parts, dim=1)
             case "depth_to_space":

@@ -16,7 +16,8 @@ from tests.litert import count_tflite_ops
 
 
 @pytest.mark.parametrize(
-    ("name", "depthwise"), [("sesr-f8-m2-ecb", 0), ("sesr-f8-m2-dw", 2), ("sesr-f6-m3-dw-rgb", 3)]
+    ("name", "depthwise"),
+    [("sesr-f8-m2-ecb", 0), ("sesr-f8-m2-dw", 2), ("sesr-f6-m3-dw-rgb", 3), ("sesr-f8-m2-gate", 0)],
 )
 def test_the_whole_road(name: str, depthwise: int, quick_rounding: None, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -36,4 +37,8 @@ def test_the_whole_road(name: str, depthwise: int, quick_rounding: None, tmp_pat
             assert result["passed"]
             if source == int8 and target == "tflite":
                 assert result["max_lsb_reference"] == 0
-                assert count_tflite_ops(file.read_bytes()).get("DEPTHWISE_CONV_2D", 0) == depthwise
+                operators = count_tflite_ops(file.read_bytes())
+                assert operators.get("DEPTHWISE_CONV_2D", 0) == depthwise
+                assert operators.get("MUL", 0) == name.endswith("-gate")
+                # A gate's bounds are the ends of its int8 range.
+                assert not {"MINIMUM", "MAXIMUM"} & operators.keys()

@@ -25,7 +25,10 @@ from edgevsr.training.loop import warm_start
 
 BOUND = 1e-5
 #: One of each kind of block that a name can ask for.
-BLOCKS = ["sesr-f12-m3-ecb", "sesr-f12-m3-dw", "sesr-f6-m2-ecb-rgb", "sesr-f6-m2-dw-rgb"]
+BLOCKS = [
+    "sesr-f12-m3-ecb", "sesr-f12-m3-dw", "sesr-f6-m2-ecb-rgb", "sesr-f6-m2-dw-rgb",
+    "sesr-f12-m3-gate", "sesr-f6-m2-dw-gate-rgb",
+]  # fmt: skip
 
 
 def random_net(name: str, scale: int, activation: str, seed: int, expansion: int = 24) -> Net:
@@ -126,6 +129,18 @@ def test_onnxruntime_gives_the_wide_networks_output(name: str, activation: str) 
     np.testing.assert_allclose(got, expected, rtol=0, atol=BOUND)
 
 
+@pytest.mark.parametrize("name", ["sesr-f8-m2", "sesr-f6-m2-dw", "sesr-f6-m2-ecb"])
+def test_a_gate_starts_half_open_everywhere(name: str) -> None:
+    """A gated network begins as the one without, because its last block makes up for the half."""
+    frame, outputs = torch.rand(1, 1, 12, 10), []
+    for gate in ("", "-gate"):
+        torch.manual_seed(4)
+        net = build(replace(net_spec(f"{name}{gate}", 2), expansion=32))
+        with torch.no_grad():
+            outputs.append(net(frame))
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-6)
+
+
 def test_gradients_reach_every_wide_weight_through_the_narrow_form() -> None:
     for name in ("sesr-m3", "fsrcnn-s", *BLOCKS):
         net = random_net(name, 2, "leaky", seed=3)
@@ -167,6 +182,7 @@ def test_golden_weights_and_macs() -> None:
         # (9 + 1)·256 and (16 + 16)·256 wide in each block, 9·16 + 16² narrow.
         ("sesr-f16-m5-dw", 318_720 - 5 * (160 - 42) * 256, 400 + 5 * (144 + 256) + 1_600),
         ("sesr-f32-m7-dw", 353_024, 13_184),
+        ("sesr-f16-m5-gate", 318_720 + 2 * 16 * 256, 13_520 + 256),
     ],
 )
 def test_blocks_of_each_kind_have_the_weights_counted_by_hand(

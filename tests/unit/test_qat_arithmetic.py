@@ -12,7 +12,7 @@ from edgevsr.graph.fixed_point import quantize_multiplier
 from edgevsr.graph.fixed_point import requantize as requantize_codes
 from edgevsr.graph.ir import Node, QuantParams
 from edgevsr.graph.quantize_int import quantize_node
-from edgevsr.graph.reference_int8 import activation_table, run_node
+from edgevsr.graph.reference_int8 import activation_table, product_multiplier, run_node
 from edgevsr.training import fake_quant
 from edgevsr.training.fake_quant import Limits, SumRule
 
@@ -66,6 +66,45 @@ def test_add_is_the_kernels(
     rule = SumRule.of(x, y, out, limits)
     got = fake_quant.add(centred(a, x), centred(b, y), reals, torch.zeros(()), rule)
     assert torch.equal(got, centred(expected, out))
+
+
+@given(seed=seeds, sources=st.tuples(scales, scales, scales), zeros=st.tuples(*[zero_points] * 3))
+def test_products_are_the_kernels(
+    seed: int, sources: tuple[float, float, float], zeros: tuple[int, int, int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, y, out = (QuantParams(*pair) for pair in zip(sources, zeros, strict=True))
+    a, b = (rng.integers(-128, 128, (1, 6, 9, 3)).astype(np.int8) for _ in range(2))
+    relu = seed % 3 == 0
+    node = Node("mul", "mul", ("x", "y"), "out", activation="relu" if relu else "none")
+    expected = run_node(node, [a, b], {"x": x, "y": y, "out": out})
+    got = fake_quant.multiply_codes(
+        centred(a, x),
+        centred(b, y),
+        torch.tensor(x.scale * y.scale / out.scale, dtype=torch.float64),
+        torch.zeros(()),
+        product_multiplier(x, y, out),
+        Limits.of(out, relu),
+    )
+    assert torch.equal(got, centred(expected, out))
+
+
+def test_gradients_of_a_product_are_those_of_its_real_value() -> None:
+    """To both operands, to the multiplier and, where codes are saturated, to the zero point."""
+    x = torch.tensor([[[[10.0, -20.0, 100.0]]]], requires_grad=True)
+    y = torch.tensor([[[[4.0, 30.0, 90.0]]]], requires_grad=True)
+    real = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    zero = torch.tensor(-3.0, dtype=torch.float64, requires_grad=True)
+    by = quantize_multiplier(0.1)
+    codes = fake_quant.multiply_codes(x, y, real, zero, by, Limits(-125, 130))
+    assert codes.flatten().tolist() == [4.0, -60.0, 130.0]
+    codes.sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    torch.testing.assert_close(x.grad.flatten(), torch.tensor([0.4, 3.0, 0.0]))
+    torch.testing.assert_close(y.grad.flatten(), torch.tensor([1.0, -2.0, 0.0]))
+    assert real.grad == 10 * 4 - 20 * 30
+    assert zero.grad == -1
 
 
 @example(scale=9.999999747378752e-05, finer=0.9, zero_point=0, slope=243 / 256, lowest=0)  # a tie

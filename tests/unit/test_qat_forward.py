@@ -92,6 +92,8 @@ def assert_same_frames(forward: Int8Net, int8: Graph, clip: NDArray[np.float32])
         ("sesr-f8-m2-ecb", 2, "leaky"),
         ("sesr-f8-m2-dw", 2, "leaky"),
         ("sesr-f8-m2-dw-rgb", 4, "relu"),
+        ("sesr-f8-m2-gate", 2, "relu"),
+        ("sesr-f8-m2-ecb-gate", 2, "leaky"),
         ("fsrcnn", 2, "relu"),
         ("fsrcnn", 3, "leaky"),
         ("rsesr-f8-m2-s4", 4, None),

@@ -168,6 +168,8 @@ def test_names_spell_out_any_structure() -> None:
         "sesr-m5-dw",
         "sesr-f24-m5-ecb-dw",
         "sesr-f24-m5-rgb-dw",
+        "sesr-f24-m5-gate-dw",
+        "rsesr-f24-m5-s12-gate",
         "rsesr-f24-m5-dw",
         "rsesr-f24-m5-s12-mc-ecb",
     ):

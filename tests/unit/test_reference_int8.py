@@ -224,6 +224,27 @@ def test_add(
     assert_equals_litert(graph, size, seed)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    size=sizes,
+    seed=seeds,
+    channels=st.integers(1, 16),
+    relu=st.booleans(),
+    q=st.tuples(qparams, qparams, qparams),
+)
+def test_mul(
+    size: tuple[int, int],
+    seed: int,
+    channels: int,
+    relu: bool,
+    q: tuple[QuantParams, QuantParams, QuantParams],
+) -> None:
+    """Products at any three scales, and with a rectifier."""
+    node = Node("mul", "p", ("x", "z"), "y", activation="relu" if relu else "none")
+    graph = single(node, [(channels, q[0]), (channels, q[1])], channels, q[2])
+    assert_equals_litert(graph, size, seed)
+
+
 @settings(max_examples=20, deadline=None)
 @given(size=sizes, seed=seeds, q=st.tuples(qparams, qparams, qparams), equal=st.booleans())
 def test_concat(
@@ -268,8 +289,17 @@ def test_moves_and_clip(
         fsrcnn_graph(),
         fsrcnn_graph(d=32, s=5, m=1, scale=3, activation="leaky"),
         cell_graph(),
+        sesr_graph(activation="relu", gated=True),
     ],
-    ids=["sesr-leaky", "sesr-prelu-x3", "sesr-rgb-x4", "fsrcnn", "fsrcnn-s-x3", "recurrent"],
+    ids=[
+        "sesr-leaky",
+        "sesr-prelu-x3",
+        "sesr-rgb-x4",
+        "fsrcnn",
+        "fsrcnn-s-x3",
+        "recurrent",
+        "sesr-gate",
+    ],
 )
 @pytest.mark.parametrize("size", [(24, 16), (17, 5), (1, 1)])
 def test_whole_networks(graph: Graph, size: tuple[int, int]) -> None:
@@ -296,12 +326,13 @@ def test_float64_sums_when_float32_would_round() -> None:
     np.testing.assert_array_equal(run_int8(graph, {"x": codes})["y"], expected)
 
 
+@pytest.mark.parametrize("op", ["add", "mul"])
 @pytest.mark.parametrize("seed", range(4))
-def test_add_of_every_pair_of_codes(seed: int) -> None:
-    """All 65536 sums of two codes, at random scales."""
+def test_every_pair_of_codes(op: Any, seed: int) -> None:
+    """All 65536 sums and products of two codes, at random scales."""
     rng = np.random.default_rng(seed)
     q = [QuantParams(float(np.float32(rng.uniform(0.003, 0.05))), int(z)) for z in (-128, 3, -40)]
-    graph = single(Node("add", "s", ("x", "z"), "y"), [(1, q[0]), (1, q[1])], 1, q[2])
+    graph = single(Node(op, "s", ("x", "z"), "y"), [(1, q[0]), (1, q[1])], 1, q[2])
     codes = np.arange(-128, 128).astype(np.int8)
     x = np.broadcast_to(codes[None, :, None, None], (1, 256, 256, 1))
     z = np.broadcast_to(codes[None, None, :, None], (1, 256, 256, 1))
