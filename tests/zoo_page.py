@@ -9,7 +9,6 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import edgevsr
@@ -17,8 +16,9 @@ from edgevsr.profiling.devices import load_device
 from edgevsr.profiling.roofline import estimate
 from edgevsr.sources import ZooEntry, list_zoo, open_source
 from edgevsr.zoo import read_card
-from tests import zoo_curves
+from tests import zoo_curves, zoo_points
 from tests.readme_table import README, results_table
+from tests.zoo_points import Point
 
 DOCS = README.parent / "docs"
 PAGE, PICTURE, PEERS = DOCS / "zoo.md", DOCS / "zoo.png", DOCS / "peers.csv"
@@ -103,18 +103,6 @@ repository, the others from table 2 of ETDS (CVPR 2023; float PSNR of RGB networ
 They trained on DIV2K, which is not among the data here.
 
 """
-
-
-@dataclass(frozen=True)
-class Point:
-    """A network in the picture; `ms` is None where nobody has measured it."""
-
-    name: str
-    scale: int
-    gmac: float
-    psnr_y_db: float
-    ms: float | None
-    int8_psnr_y_db: float | None = None
 
 
 def peers() -> list[Point]:
@@ -295,52 +283,6 @@ def _points_table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def draw(path: Path) -> None:
-    """Draw the points: a row for each scale, over GMAC and over milliseconds."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-    from matplotlib.ticker import FixedLocator, NullLocator
-
-    figure, axes = pyplot.subplots(2, 2, figsize=(11, 8.5), layout="constrained")
-    for row, scale in zip(axes, (2, 4), strict=True):
-        for axis, key, label in zip(
-            row, ("gmac", "ms"), ("GMAC for 1280×720", "ms at 640×360, Dimensity 8100, NNAPI"),
-            strict=True,
-        ):  # fmt: skip
-            for points, colour, who in (
-                (peers(), "#8a8a8e", "published"),
-                (ours(), "#0f766e", "edgevsr, float; int8 below"),
-            ):
-                chosen = [p for p in points if p.scale == scale and getattr(p, key) is not None]
-                x = [getattr(p, key) for p in chosen]
-                axis.scatter(x, [p.psnr_y_db for p in chosen], color=colour, label=who, zorder=3)
-                for point, at in zip(chosen, x, strict=True):
-                    place, int8 = (at, point.psnr_y_db), point.int8_psnr_y_db
-                    shift, side = ((-6, -3), "right") if "SESR" in point.name else ((6, -3), "left")
-                    if int8 is not None:
-                        low = (at, int8)
-                        axis.plot(*zip(place, low, strict=True), color=colour, lw=1)
-                        axis.scatter(*low, color="white", edgecolor=colour, zorder=3)
-                        # Below the lower end, where peers' names are not.
-                        place, shift, side = low, (0, -14), "center"
-                    axis.annotate(
-                        point.name, place, shift, textcoords="offset points",
-                        fontsize=7.5, color=colour, ha=side,
-                    )  # fmt: skip
-            axis.set_xscale("log")
-            axis.xaxis.set_major_locator(FixedLocator([1, 2, 3, 5, 10, 20, 40]))
-            axis.xaxis.set_minor_locator(NullLocator())
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.set(xlabel=label, ylabel=f"Set14 ×{scale}, PSNR-Y dB")
-            axis.grid(alpha=0.3)
-            axis.margins(x=0.2, y=0.08)
-    axes[0][0].legend(loc="lower right", fontsize=8)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
 def curves() -> dict[str, list[tuple[int, float]]]:
     """Return (steps, held-out PSNR-Y in dB) of the networks whose cards have their curve."""
     found = {entry.name: entry.card["training"].get("curve") for entry in narrow()}
@@ -349,6 +291,6 @@ def curves() -> dict[str, list[tuple[int, float]]]:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
-    draw(PICTURE)
+    zoo_points.draw(PICTURE, ours(), peers())
     if curves():
         zoo_curves.draw(CURVES, curves(), {entry.name: entry.scale for entry in narrow()})

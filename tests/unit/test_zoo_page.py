@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
 
 from edgevsr.sources import ZooEntry, list_zoo
-from tests import zoo_curves, zoo_page
+from tests import zoo_curves, zoo_page, zoo_points
 from tests.zoo_page import Aim
 
 
@@ -33,6 +35,22 @@ def test_curves_are_drawn_of_the_networks_that_have_one(
     scales = {entry.name: entry.scale for entry in told}
     zoo_curves.draw(tmp_path / "curves.png", zoo_page.curves(), scales)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_curve_is_cut_where_other_pictures_were_held_out() -> None:
+    curve = [(1, 33.0), (2, 33.5), (3, 36.6), (4, 36.7)]
+    assert zoo_curves.pieces(curve) == [curve[:2], curve[2:]]
+    assert zoo_curves.pieces(curve[:1]) == [curve[:1]]
+
+
+def test_names_in_a_crowd_cover_neither_names_nor_points() -> None:
+    figure, axis = pyplot.subplots()
+    axis.set(xlim=(0, 10), ylim=(0, 10))
+    points = [(f"net-{i}", 5.0 + 0.3 * (i % 2), (5.0 + 0.3 * i, 4.9 + 0.3 * i)) for i in range(4)]
+    boxes = zoo_points.name_points(axis, points, ["black"] * 4)
+    pyplot.close(figure)
+    assert len(axis.texts) == 4
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_an_aim_is_missed_from_its_own_side() -> None:
