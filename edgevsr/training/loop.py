@@ -29,6 +29,7 @@ from edgevsr.training.learner import Learner, Loss
 from edgevsr.training.lessons import Lessons, load_lessons
 from edgevsr.training.log import Row, TrainLog
 from edgevsr.training.plan import held_out, parameter_groups
+from edgevsr.training.proportions import Proportions, in_proportion
 from edgevsr.training.qat import Int8Net, calibration_frames, prepare
 from edgevsr.training.resuming import CONFIG, check_same, last_row
 from edgevsr.training.sampler import ClipSampler, PatchSampler
@@ -73,6 +74,7 @@ class Trainer:
         if config.init and not resume:
             warm_start(net, Path(config.init))
         pairs, lessons = self._load_data(cache, teacher)
+        self.proportions: Proportions = {}
         self.int8 = self._int8(net, pairs, resume) if config.qat else None
         self.average = {name: value.detach().clone() for name, value in net.named_parameters()}
         loss = Loss(config.loss) if lessons is None else TaughtLoss(config, net, lessons)
@@ -85,6 +87,7 @@ class Trainer:
         self.learner, self.optimizer = self.accelerator.prepare(learner, optimizer)
         device = self.accelerator.device
         self.average = {name: value.to(device) for name, value in self.average.items()}
+        self.proportions = {name: value.to(device) for name, value in self.proportions.items()}
         self.log: TrainLog | None = None
 
     def fit(self) -> TrainResult:
@@ -131,9 +134,11 @@ class Trainer:
             load_weights(net, _part(tensors, "net."), path)
             int8 = Int8Net(net, info.get(RANGES_KEY))
             load_weights(int8.ranges, _part(tensors, "forward_net.ranges."), path)
+            self.proportions = _part(tensors, "proportion.")
             return int8
-        frames = calibration_frames(pairs, self.config.frames)
-        return Int8Net(net, ranges_to_json(prepare(net, frames)))
+        prepared = prepare(net, calibration_frames(pairs, self.config.frames))
+        self.proportions = prepared.proportions
+        return Int8Net(net, ranges_to_json(prepared.qparams))
 
     def _load_data(
         self, cache: Path | None, teacher: Teacher | None
@@ -177,7 +182,8 @@ class Trainer:
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.learner.parameters(), self.config.clip)
-        self.optimizer.step()
+        with in_proportion(self._plain().net, self.proportions):
+            self.optimizer.step()
         with torch.no_grad():
             values = [value.detach() for value in self._plain().net.parameters()]
             decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
@@ -214,6 +220,7 @@ class Trainer:
         learner = self._plain()
         tensors: dict[str, Tensor] = dict(learner.named_parameters())
         tensors |= {f"ema.{name}": value for name, value in self.average.items()}
+        tensors |= {f"proportion.{name}": value for name, value in self.proportions.items()}
         for name, value in learner.net.named_buffers():
             tensors |= {f"net.{name}": value, f"ema.{name}": value.clone()}
         for name, value in learner.named_parameters():

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from edgevsr.training import fake_quant
 from edgevsr.training.fake_quant import Limits, SumRule, rectifier_rule
 from edgevsr.training.learned_ranges import LearnedRanges, Range
 from edgevsr.training.narrow_form import blocks_of, freeze_slopes, take_narrow
+from edgevsr.training.proportions import Proportions, rescale
 
 #: A node as a function of its inputs' centred codes.
 Layer = Callable[..., Tensor]
@@ -65,8 +66,15 @@ def calibration_frames(pairs: Pairs, frames: int) -> list[NDArray[np.float32]]:
     return found
 
 
-def prepare(net: Net, frames: Sequence[NDArray[np.float32]]) -> dict[str, QuantParams]:
-    """Make the net what is rounded to int8, and return the quantization of its tensors.
+class Prepared(NamedTuple):
+    """The quantization of every tensor, and how large steps are beside those of float training."""
+
+    qparams: dict[str, QuantParams]
+    proportions: Proportions
+
+
+def prepare(net: Net, frames: Sequence[NDArray[np.float32]]) -> Prepared:
+    """Make the net what is rounded to int8.
 
     `frames` are LR frames (H, W, C), or clips (T, H, W, C) for a recurrent network, in [0, 1]. The
     function stays the same up to the leaky slopes, which go to the kernels' grid.
@@ -75,12 +83,15 @@ def prepare(net: Net, frames: Sequence[NDArray[np.float32]]) -> dict[str, QuantP
         QuantizeError: a state cannot be folded.
         SpecError: the blocks are too narrow inside to hold the changed weights.
     """
-    graph, qparams = plan_graph(narrow_graph(net), frames)
+    before = narrow_graph(net)
+    graph, chosen = plan_graph(before, frames)
+    proportions = rescale(net, before, graph)
     take_narrow(net, graph)
-    return {
+    qparams = {
         name: QuantParams(float(np.float32(params.scale)), params.zero_point)
-        for name, params in qparams.items()
+        for name, params in chosen.items()
     }
+    return Prepared(qparams, proportions)
 
 
 class Int8Net(nn.Module):

@@ -57,7 +57,7 @@ def calibrated(net: Net) -> tuple[Int8Net, Graph]:
 
 
 def forward_and_graph(net: Net, frames: list[NDArray[np.float32]]) -> tuple[Int8Net, Graph]:
-    ranges = ranges_to_json(prepare(net, frames))
+    ranges = ranges_to_json(prepare(net, frames).qparams)
     forward = Int8Net(net, ranges)
     assert ranges_to_json(forward.qparams) == ranges
     with torch.no_grad():  # a step moves weights and ranges
@@ -137,7 +137,7 @@ def test_preparing_keeps_the_function_and_folds_the_state() -> None:
     given = torch.from_numpy(clips[0].transpose(0, 3, 1, 2)[None].copy())
     with torch.no_grad():
         before = net(given)
-        qparams = prepare(net, clips)
+        qparams = prepare(net, clips).qparams
         assert torch.allclose(net(given), before, atol=1e-5)
     graph = narrow_graph(net)
     assert qparams["state_in_0"] == qparams["state_out_0"] == qparams["frame"]
