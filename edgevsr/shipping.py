@@ -35,7 +35,7 @@ from edgevsr.graph.streaming import is_recurrent
 from edgevsr.nets.checkpoint import load_net, save_net
 from edgevsr.nets.registry import net_spec
 from edgevsr.quantization.calibration import load_calibration, load_for
-from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
+from edgevsr.quantization.learned import quantize_learned
 from edgevsr.quantization.ptq import Scheme, quantize_graph
 from edgevsr.quantization.ranges import RANGES, Ranges
 from edgevsr.runtime.model import SrModel
@@ -67,45 +67,51 @@ def ship(
 ) -> list[str]:
     """Write a finished run's networks and cards into `folder` and return their names.
 
+    Of a run trained for int8 the int8 form ships, and beside it the float one of the run before it.
     `ranges` picks activations' ranges where training has not learned them.
 
     Raises:
         SourceError: the run is damaged or has not reached its last step.
         DataError: a test set holds no picture.
     """
+    # Cards alone hold the curve: in the networks' own files it would only be weight to carry.
     config, training, curve = _training(run)
-    net, info = load_net(run / CHECKPOINT)
+    basis = _basis(run, config)
+    _, float_training, float_curve = _training(basis)
+    net, info = load_net(basis / CHECKPOINT)
     name = f"{config.spec.name}-x{config.spec.scale}"
     checkpoint = folder / f"{name}-wide.safetensors"
     learned = {RANGES_KEY: info[RANGES_KEY]} if RANGES_KEY in info else {}
-    save_net(checkpoint, net, config.spec, {"training": training, **learned})
+    save_net(checkpoint, net, config.spec, {"training": float_training, **learned})
     collapsed = _collapse(checkpoint, keep=wide)
+    trained = collapsed if basis == run else collapse_checkpoint(run / CHECKPOINT)
     recurrent = is_recurrent(collapsed.graph)
     calib = calib or (sample_clip() if recurrent else calibration_frames())
-    if has_learned_ranges(collapsed.graph):
-        int8 = quantize_learned(collapsed.graph)
+    if config.qat:
+        int8 = quantize_learned(trained.graph)
     else:
-        frames = load_for(collapsed.graph, calib)
-        int8 = quantize_graph(collapsed.graph, frames, Scheme(ranges=ranges))
+        frames = load_for(trained.graph, calib)
+        int8 = quantize_graph(trained.graph, frames, Scheme(ranges=ranges))
     pictures = {_set_name(each): list(read_pictures(each, config.spec.scale)) for each in sets}
     scores = _scores(collapsed.graph, int8, pictures)
-    # Cards alone hold the curve: in the networks' own files it would only be weight to carry.
-    common = _common(config, collapsed, {**training, "curve": curve})
     forms = {"narrow": name, "w8a8": f"{name}-w8a8"} | ({"wide": f"{name}-wide"} if wide else {})
     for form, form_name in forms.items():
         columns = ("int8",) if form == "w8a8" else ("float", "8bit")
         params = collapsed.params_wide if form == "wide" else collapsed.params_narrow
+        told = {**float_training, "curve": float_curve}
+        if form == "w8a8":
+            told = {**training, "curve": curve}
         card = {
             "name": form_name,
             "form": form,
             "params": params,
-            **common,
+            **_common(config, collapsed, told),
             "psnr_y_db": _table(scores, columns, recurrent, "psnr_y_db", 3),
             "ssim_y": _table(scores, columns, recurrent, "ssim_y", 4),
         }
         if form == "w8a8":
-            card["calibration"] = "trained" if learned else calib.name
-            card["ranges"] = "trained" if learned else ranges
+            card["calibration"] = "trained" if config.qat else calib.name
+            card["ranges"] = "trained" if config.qat else ranges
         if recurrent:
             card["clips"] = _clips(scores, columns)
         if recurrent and form == "w8a8":
@@ -114,6 +120,12 @@ def ship(
     write_bytes(folder / f"{name}.onnx", onnx_bytes(collapsed.graph), force=True)
     write_bytes(folder / f"{name}-w8a8.onnx", onnx_bytes(int8), force=True)
     return list(forms.values())
+
+
+def _basis(run: Path, config: TrainConfig) -> Path:
+    """Return the run whose float form ships: where one was trained for int8, that before it."""
+    before = Path(config.init) if config.init else run
+    return before if config.qat and before.is_dir() else run
 
 
 def _collapse(checkpoint: Path, *, keep: bool) -> CollapsedNet:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import edgevsr
 from edgevsr.errors import SourceError
 from edgevsr.shipping import main, ship
 from edgevsr.sources import open_source
@@ -68,6 +69,30 @@ def test_cards_hold_what_evaluate_measures(run: Path, tmp_path: Path) -> None:
         assert card["training"]["curve"] == logged(run)
     assert open_source(tmp_path / "sesr-m3-x2-wide.safetensors").kind == "trained"
     assert open_source(tmp_path / "sesr-m3-x2-w8a8.onnx").kind == "quantized"
+
+
+def test_a_run_trained_for_int8_ships_beside_the_float_net_it_began_from(
+    run: Path, tmp_path: Path
+) -> None:
+    data, cache = run.parent / "photos", run.parent / "cache"
+    train_briefly("sesr-m3", data=data, out=tmp_path / "qat", cache=cache, init=run, qat=True)
+    sets = [run.parent / "Set2"]
+    ship(run, sets, wide=False, folder=tmp_path)
+    narrow = (tmp_path / "sesr-m3-x2.onnx").read_bytes()
+    ship(tmp_path / "qat", sets, wide=False, folder=tmp_path)
+    assert (tmp_path / "sesr-m3-x2.onnx").read_bytes() == narrow
+    cards = [json.loads((tmp_path / f"sesr-m3-x2{end}.json").read_text()) for end in ("", "-w8a8")]
+    assert [card["training"]["steps"] for card in cards] == [2, 4]
+    assert ["--qat" in card["training"]["command"] for card in cards] == [False, True]
+    assert cards[1]["calibration"] == "trained"
+    int8 = tmp_path / "int8.onnx"
+    edgevsr.quantize(tmp_path / "qat", output=int8)
+    scores = [
+        evaluate(file, data=sets[0]).to_json()["psnr_y_db"]
+        for file in (int8, tmp_path / "sesr-m3-x2-w8a8.onnx")
+    ]
+    assert scores[0] == scores[1]
+    assert cards[1]["psnr_y_db"]["Set2"]["int8"] == round(scores[1], 3)
 
 
 def test_a_run_from_a_shipped_network_counts_its_training_too(run: Path, tmp_path: Path) -> None:

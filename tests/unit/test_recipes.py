@@ -25,15 +25,21 @@ def words_of(command: list[str], option: str) -> list[str]:
 
 @pytest.mark.parametrize("name", NARROW)
 def test_a_shipped_network_was_trained_by_its_recipe(name: str) -> None:
-    card = json.loads(zoo_path(name).with_suffix(".json").read_text())
-    commands = card["training"]["command"].split(" && ")
+    training, float_training = (
+        json.loads(zoo_path(form).with_suffix(".json").read_text())["training"]
+        for form in (f"{name}-w8a8", name)
+    )
+    commands = training["command"].split(" && ")
     stages = read_recipe(name).stages
     assert len(stages) == len(commands)
-    assert sum(stage.options["steps"] for stage in stages) == card["training"]["steps"]
+    assert sum(stage.options["steps"] for stage in stages) == training["steps"]
+    float_stages = [stage for stage in stages if not stage.options.get("qat")]
+    assert float_training["command"].split(" && ") == commands[: len(float_stages)]
     for stage, command in zip(stages, commands, strict=True):
         words = command.split()
         given = dict(pairwise(words))
         assert words[2] == stage.options["net"]
+        assert ("--qat" in words) == stage.options.get("qat", False)
         assert given["--out"] == stage.run
         for option in ("scale", "steps", "batch", "patch", "frames", "lr", "loss", "seed", "every"):
             default = getattr(TrainConfig, option, None)
