@@ -1,10 +1,10 @@
 """Training for int8: a network's forward is the integer run of the file it will become.
 
-The net is first made what the quantizer would round: states in [0, 1], channels in one range,
-slopes on the kernels' grid, all folded into its own weights; and every tensor gets its scale and
-zero point. From then on each step rounds the collapsed weights to their nearest codes and computes
-as int8 kernels do, so that what validation measures is what ships. Weights and ranges are learned
-together; slopes stay.
+The net is first made what the quantizer would write: states in [0, 1], channels in one range,
+slopes on the kernels' grid and each weight at its code, all folded into its own weights; and every
+tensor gets its scale and zero point. From then on each step rounds the collapsed weights to their
+nearest codes and computes as int8 kernels do, so that what validation measures is what ships.
+Weights and ranges are learned together; slopes stay.
 
 Source: quantization-aware training, Jacob et al., CVPR 2018, section 3.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 
 from edgevsr.collapsing import narrow_graph
 from edgevsr.data.pairs import Pairs
+from edgevsr.graph.int16 import real_node
 from edgevsr.graph.ir import Node, QuantParams
 from edgevsr.graph.reference_int8 import convolution_multiplier, product_multiplier
 from edgevsr.graph.streaming import is_recurrent
@@ -31,7 +33,7 @@ from edgevsr.nets.blocks import CollapsibleDeconv, subpixel_kernel
 from edgevsr.nets.ops import Net, TorchOps
 from edgevsr.nets.streaming import inputs_by_role
 from edgevsr.quantization.learned import ranges_from_json
-from edgevsr.quantization.ptq import plan_graph
+from edgevsr.quantization.ptq import plan_graph, quantize_graph
 from edgevsr.quantization.ranges import IMAGE
 from edgevsr.training import fake_quant
 from edgevsr.training.fake_quant import Limits, SumRule, rectifier_rule
@@ -74,24 +76,38 @@ class Prepared(NamedTuple):
 
 
 def prepare(net: Net, frames: Sequence[NDArray[np.float32]]) -> Prepared:
-    """Make the net what is rounded to int8.
+    """Make the net that of the int8 file which `quantize_graph` gives, nearly code for code.
 
-    `frames` are LR frames (H, W, C), or clips (T, H, W, C) for a recurrent network, in [0, 1]. The
-    function stays the same up to the leaky slopes, which go to the kernels' grid.
+    `frames` are LR frames (H, W, C), or clips (T, H, W, C) for a recurrent network, in [0, 1]. So
+    training starts where calibration ends, with every weight at the middle of its code.
 
     Raises:
         QuantizeError: a state cannot be folded.
         SpecError: the blocks are too narrow inside to hold the changed weights.
     """
     before = narrow_graph(net)
-    graph, chosen = plan_graph(before, frames)
-    proportions = rescale(net, before, graph)
-    take_narrow(net, graph)
+    plan, _ = plan_graph(before, frames)
+    proportions = rescale(net, before, plan)
+    int8 = quantize_graph(before, frames)
+    real = tuple(real_node(_filled(node), int8.qparams) for node in int8.nodes)
+    take_narrow(net, replace(int8, nodes=real, qparams={}))
     qparams = {
         name: QuantParams(float(np.float32(params.scale)), params.zero_point)
-        for name, params in chosen.items()
+        for name, params in int8.qparams.items()
     }
     return Prepared(qparams, proportions)
+
+
+def _filled(node: Node) -> Node:
+    """Return the integer node with the largest code of every filter at 127, where training, which
+    takes the scale from it, keeps it."""
+    if node.weight is None or node.op not in ("conv2d", "transpose_conv"):
+        return node
+    codes = node.weight.reshape(len(node.weight), -1).copy()
+    rows, largest = np.arange(len(codes)), np.abs(codes.astype(np.int16)).argmax(axis=1)
+    given = codes[rows, largest]
+    codes[rows, largest] = np.where(given == 0, 0, np.copysign(127, given)).astype(np.int8)
+    return replace(node, weight=codes.reshape(node.weight.shape))
 
 
 class Int8Net(nn.Module):

@@ -20,6 +20,7 @@ from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build, net_spec
 from edgevsr.quantization.calibration import load_calibration
 from edgevsr.quantization.learned import quantize_learned, ranges_to_json
+from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.quantization.ranges import IMAGE
 from edgevsr.sources import list_zoo, open_source
 from edgevsr.spec import Activation
@@ -131,6 +132,32 @@ def test_every_shipped_network(name: str) -> None:
     assert_same_frames(forward, int8, clip)
 
 
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [("sesr-m3", "relu"), ("sesr-m3", "leaky"), ("fsrcnn-s", "relu"), ("rsesr-f8-m2-s4", None)],
+)
+def test_training_starts_at_the_codes_of_calibration(
+    name: str, activation: Activation | None
+) -> None:
+    net = trained(name, 2, activation)
+    clips = [clip_of((28, 20), 1, 4, seed) for seed in (1, 2)]
+    recurrent = is_recurrent(narrow_graph(net))
+    frames = clips if recurrent else [frame for clip in clips for frame in clip]
+    int8 = quantize_graph(narrow_graph(net), frames)
+    ranges = ranges_to_json(prepare(net, frames).qparams)
+    start = quantize_learned(narrow_graph(net).with_meta(**{RANGES_KEY: ranges}))
+    assert start.qparams.keys() == int8.qparams.keys()
+    for name, params in int8.qparams.items():
+        assert start.qparams[name].zero_point == params.zero_point
+        assert start.qparams[name].scale == np.float32(params.scale)
+    for one, two in zip(start.nodes, int8.nodes, strict=True):
+        if one.weight is not None and two.weight is not None:
+            # A filter's largest code goes to 127 where rounding has left it at 126.
+            assert (one.weight != two.weight).mean() <= 1 / 16, one.name
+            assert np.abs(one.weight.astype(int) - two.weight).max() <= 2
+            np.testing.assert_allclose(one.weight_scale, two.weight_scale, rtol=1e-6)  # type: ignore[arg-type]
+
+
 def test_preparing_keeps_the_function_and_folds_the_state() -> None:
     net = trained("rsesr-f8-m2-s4", 2)
     clips = [clip_of((28, 20), 1, 8, seed) for seed in (1, 2)]
@@ -138,7 +165,7 @@ def test_preparing_keeps_the_function_and_folds_the_state() -> None:
     with torch.no_grad():
         before = net(given)
         qparams = prepare(net, clips).qparams
-        assert torch.allclose(net(given), before, atol=1e-5)
+        assert torch.allclose(net(given), before, atol=0.03)  # weights were rounded
     graph = narrow_graph(net)
     assert qparams["state_in_0"] == qparams["state_out_0"] == qparams["frame"]
     reached = max(
