@@ -22,7 +22,8 @@ _JUMP_DB = 1.0
 def draw(path: Path, found: Mapping[str, Curve], scale_of: Mapping[str, int]) -> None:
     """Draw the curves by network: a panel for each scale, each line named at its end.
 
-    What was held out changed where a curve jumps; what follows has a panel of its own below.
+    What was held out changed where a curve jumps; what follows has a panel of its own below, and
+    where it jumps back, the first one again.
     """
     import matplotlib
 
@@ -30,7 +31,7 @@ def draw(path: Path, found: Mapping[str, Curve], scale_of: Mapping[str, int]) ->
     from matplotlib import pyplot
 
     parts = {name: pieces(curve) for name, curve in found.items()}
-    rows = max(len(part) for part in parts.values())
+    rows = min(2, max(len(part) for part in parts.values()))
     scales = sorted({scale_of[name] for name in found})
     figure, axes = pyplot.subplots(
         rows, len(scales), figsize=(6.2 * len(scales), 1.5 + 4.5 * rows), layout="constrained",
@@ -40,7 +41,7 @@ def draw(path: Path, found: Mapping[str, Curve], scale_of: Mapping[str, int]) ->
         for axis, scale in zip(line, scales, strict=True):
             names = [name for name in found if scale_of[name] == scale]
             colours = dict(zip(names, cycle(_COLOURS), strict=False))
-            curves = {name: parts[name][row] for name in names if len(parts[name]) > row}
+            curves = {name: parts[name][row::2] for name in names if len(parts[name]) > row}
             label = "held out" if row == 0 else "held out of lossless pictures"
             axis.set(xlabel="thousand steps", ylabel=f"{label} ×{scale}, PSNR-Y dB")
             axis.set_visible(bool(curves))
@@ -50,24 +51,25 @@ def draw(path: Path, found: Mapping[str, Curve], scale_of: Mapping[str, int]) ->
     pyplot.close(figure)
 
 
-def _lines(axis: Axes, curves: Mapping[str, Curve], colours: Mapping[str, str]) -> None:
+def _lines(axis: Axes, curves: Mapping[str, Sequence[Curve]], colours: Mapping[str, str]) -> None:
     from matplotlib import patheffects
     from matplotlib.ticker import LogLocator, NullLocator
 
     halo = [patheffects.withStroke(linewidth=3, foreground="white")]
-    for name, curve in curves.items():
-        axis.plot(*zip(*curve, strict=True), color=colours[name], lw=1.6)
-        axis.scatter(*curve[-1], color=colours[name], s=14)
+    for name, parts in curves.items():
+        for part in parts:
+            axis.plot(*zip(*part, strict=True), color=colours[name], lw=1.6)
+        axis.scatter(*parts[-1][-1], color=colours[name], s=14)
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}")
     axis.grid(alpha=0.3)
-    first = min(curve[0][0] for curve in curves.values())
-    last = max(curve[-1][0] for curve in curves.values())
+    first = min(parts[0][0][0] for parts in curves.values())
+    last = max(parts[-1][-1][0] for parts in curves.values())
     axis.set_xlim(first / 1.2, last * max(4.0, last / first) ** 0.36)  # room for names
     low, high = axis.get_ylim()
-    ends = [curve[-1] for curve in curves.values()]
+    ends = [parts[-1][-1] for parts in curves.values()]
     heights = apart([psnr_y_db for _, psnr_y_db in ends], 0.032 * (high - low))
     for name, height, (steps, psnr_y_db) in zip(curves, heights, ends, strict=True):
         axis.annotate(
