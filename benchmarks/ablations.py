@@ -203,6 +203,7 @@ CHOICES = {
     "fixed filters": Choice("sesr-f16-m5-ecb"),
     "depthwise separable": Choice("sesr-f32-m7-dw"),
     "gate": Choice("sesr-f16-m5-gate"),
+    "gate, plain": Choice(gate=pixel_gate),
     "gate, ten times the rate": Choice(gate=pixel_gate, gate_rate=10.0),
     "squeeze and excite": Choice(gate=squeeze_excite),
     "half of the pictures": Choice(every=2),
