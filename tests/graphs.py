@@ -266,8 +266,7 @@ def _random_step(b: Builder, h: str, name: str) -> str:
             return b.add(name, h, b.conv(f"{name}_other", h, channels))
         case "broadcast":
             return b.add(name, h, b.conv(f"{name}_one", h, 1))
-        # Products of products get so small that a bias needs more than float32's 24 bits.
-        case "mul" if all(node.op != "mul" for node in b.nodes):
+        case "mul":
             return b.mul(name, h, b.conv(f"{name}_other", h, channels))
         case "concat":
             return b.node("concat", name, (h, b.conv(f"{name}_other", h, 2)), channels + 2)

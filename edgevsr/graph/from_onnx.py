@@ -253,7 +253,8 @@ def _complete_quantization(graph: Graph, where: str) -> Graph:
         if node.weight_scale is None:
             complete.append(quantize_node(node, scale))
         elif node.bias is not None:
-            bias = quantize_bias(node.bias, scale, node.weight_scale)
+            # A file has the product of both scales as one float32, and counts biases in it.
+            bias = quantize_bias(node.bias, 1.0, np.float32(scale) * node.weight_scale)
             complete.append(replace(node, bias=bias))
         else:
             complete.append(node)

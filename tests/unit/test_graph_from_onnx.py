@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -41,6 +41,7 @@ def test_our_files_come_back_to_the_byte(name: str) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@example(seed=9999)  # a bias of more than float32's 24 bits
 @given(seed=st.integers(0, 10_000))
 def test_any_graph_comes_back_to_the_byte(seed: int) -> None:
     graph = random_graph(seed)
