@@ -143,20 +143,17 @@ def _prelu(writer: TfliteWriter, node: Node) -> None:
     writer.file.operator("PRELU", 1, inputs, writer.activation(node.output))
 
 
-def _add(writer: TfliteWriter, node: Node) -> None:
-    options = schema.AddOptionsT()
-    options.fusedActivationFunction = _activation(node)
-    version = 2 if writer.graph.quantized else 1
-    inputs = _sources(writer, node)
-    writer.file.operator("ADD", version, inputs, writer.activation(node.output), options)
+def _of_two(operator: str, make_options: Callable[[], Any]) -> Callable[[TfliteWriter, Node], None]:
+    """Return what emits an element-wise operator of two tensors."""
 
+    def emit(writer: TfliteWriter, node: Node) -> None:
+        options = make_options()
+        options.fusedActivationFunction = _activation(node)
+        version = 2 if writer.graph.quantized else 1
+        inputs, output = _sources(writer, node), writer.activation(node.output)
+        writer.file.operator(operator, version, inputs, output, options)
 
-def _mul(writer: TfliteWriter, node: Node) -> None:
-    options = schema.MulOptionsT()
-    options.fusedActivationFunction = _activation(node)
-    version = 2 if writer.graph.quantized else 1
-    inputs = _sources(writer, node)
-    writer.file.operator("MUL", version, inputs, writer.activation(node.output), options)
+    return emit
 
 
 def _concat(writer: TfliteWriter, node: Node) -> None:
@@ -272,8 +269,8 @@ _EMIT: Mapping[str, Callable[[TfliteWriter, Node], None]] = {
     "relu": _relu,
     "leaky_relu": _leaky_relu,
     "prelu": _prelu,
-    "add": _add,
-    "mul": _mul,
+    "add": _of_two("ADD", schema.AddOptionsT),
+    "mul": _of_two("MUL", schema.MulOptionsT),
     "concat": _concat,
     "depth_to_space": _depth_to_space,
     "space_to_depth": _space_to_depth,

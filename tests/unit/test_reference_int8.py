@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from edgevsr.errors import SpecError
 from edgevsr.exporters.tflite import tflite_bytes
-from edgevsr.graph.fixed_point import multiply, quantize_multiplier
 from edgevsr.graph.ir import Graph, Node, QuantParams, TensorSpec
 from edgevsr.graph.reference import run_int8
 from edgevsr.runtime.runners import open_runner
@@ -200,6 +199,7 @@ def test_relu(
     assert_equals_litert(single(node, [(channels, q[0])], channels, q[1]), size, seed)
 
 
+@pytest.mark.parametrize("op", ["add", "mul"])
 @settings(max_examples=60, deadline=None)
 @given(
     size=sizes,
@@ -209,7 +209,8 @@ def test_relu(
     relu=st.booleans(),
     q=st.tuples(qparams, qparams, qparams),
 )
-def test_add(
+def test_operators_of_two(
+    op: Any,
     size: tuple[int, int],
     seed: int,
     channels: int,
@@ -217,31 +218,10 @@ def test_add(
     relu: bool,
     q: tuple[QuantParams, QuantParams, QuantParams],
 ) -> None:
-    """Addition of unequal scales, of a one-channel operand, and with a rectifier."""
-    node = Node("add", "s", ("x", "z"), "y", activation="relu" if relu else "none")
-    second = 1 if broadcast else channels
+    """Of unequal scales, with a rectifier, and for a sum with a one-channel operand."""
+    node = Node(op, "s", ("x", "z"), "y", activation="relu" if relu else "none")
+    second = 1 if broadcast and op == "add" else channels
     graph = single(node, [(channels, q[0]), (second, q[1])], channels, q[2])
-    assert_equals_litert(graph, size, seed)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    size=sizes,
-    seed=seeds,
-    channels=st.integers(1, 16),
-    relu=st.booleans(),
-    q=st.tuples(qparams, qparams, qparams),
-)
-def test_mul(
-    size: tuple[int, int],
-    seed: int,
-    channels: int,
-    relu: bool,
-    q: tuple[QuantParams, QuantParams, QuantParams],
-) -> None:
-    """Products at any three scales, and with a rectifier."""
-    node = Node("mul", "p", ("x", "z"), "y", activation="relu" if relu else "none")
-    graph = single(node, [(channels, q[0]), (channels, q[1])], channels, q[2])
     assert_equals_litert(graph, size, seed)
 
 
@@ -339,26 +319,6 @@ def test_every_pair_of_codes(op: Any, seed: int) -> None:
     runner = open_runner(tflite_bytes(graph, (256, 256)), "litert-reference", 1)
     (expected,) = runner.run([x, z])
     np.testing.assert_array_equal(run_int8(graph, {"x": x, "z": z})["y"], expected)
-
-
-@given(st.floats(1e-12, 1e6), st.booleans())
-def test_quantized_multiplier_is_near(real: float, negative: bool) -> None:
-    """Mantissas have 31 bits, so the value is off by one part in 2^31 at most."""
-    real = -real if negative else real
-    by = quantize_multiplier(real)
-    value = float(by.mantissa) * 2.0 ** (float(by.exponent) - 31)
-    assert abs(value - real) <= abs(real) * 2.0**-31 or (by.mantissa == 0 and abs(real) < 2**-31)
-
-
-def test_rounding_counted_by_hand() -> None:
-    """First to 32 bits half up, then the power of two half away from zero."""
-    half = quantize_multiplier(0.5)  # mantissa 2^30, exponent 0: half up
-    assert multiply(np.array([1, -1, 3, -3]), half).tolist() == [1, 0, 2, -1]
-    quarter = quantize_multiplier(0.25)  # half up by the mantissa, then away from zero
-    assert multiply(np.array([1, -1, 2, -2, 6, -6]), quarter).tolist() == [1, 0, 1, -1, 2, -2]
-    double = quantize_multiplier(2.0)
-    assert multiply(np.array([5, -5]), double).tolist() == [10, -10]
-    assert multiply(np.array([5, -5]), quantize_multiplier(0.0)).tolist() == [0, 0]
 
 
 def test_refuses_a_float_graph_and_wrong_inputs() -> None:
