@@ -29,7 +29,7 @@ from edgevsr.training.learner import Learner, Loss
 from edgevsr.training.lessons import Lessons, load_lessons
 from edgevsr.training.log import Row, TrainLog
 from edgevsr.training.plan import held_out, parameter_groups
-from edgevsr.training.proportions import Proportions, in_proportion
+from edgevsr.training.proportions import Proportions, checked, in_proportion
 from edgevsr.training.qat import Int8Net, calibration_frames, prepare
 from edgevsr.training.resuming import CONFIG, check_same, last_row
 from edgevsr.training.sampler import ClipSampler, PatchSampler
@@ -134,7 +134,7 @@ class Trainer:
             load_weights(net, _part(tensors, "net."), path)
             int8 = Int8Net(net, info.get(RANGES_KEY))
             load_weights(int8.ranges, _part(tensors, "forward_net.ranges."), path)
-            self.proportions = _part(tensors, "proportion.")
+            self.proportions = checked(net, _part(tensors, "proportion."), path)
             return int8
         prepared = prepare(net, calibration_frames(pairs, self.config.frames))
         self.proportions = prepared.proportions

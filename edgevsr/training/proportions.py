@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgevsr.errors import SourceError
 from edgevsr.graph.ir import Array, Graph, Node
 from edgevsr.nets.blocks import CollapsibleDeconv
 from edgevsr.nets.ops import Net
@@ -28,11 +30,11 @@ _TINY = 1e-12
 def rescale(net: Net, before: Graph, after: Graph) -> Proportions:
     """Scale the wide weights as the narrow graph's channels were scaled, and return what follows
     for steps. What the factors do not explain is left as it is."""
-    nodes = {node.name: node for node in after.nodes}
+    nodes, blocks = {node.name: node for node in after.nodes}, blocks_of(net)
     names = {id(parameter): name for name, parameter in net.named_parameters()}
     found = Proportions()
     for node in before.nodes:
-        block = blocks_of(net).get(node.name)
+        block = blocks.get(node.name)
         if block is None or node.name not in nodes or block.expand.groups > 1:
             continue
         made, read = _factors(node, nodes[node.name])
@@ -70,6 +72,23 @@ def _growth(
     assert after is not None
     sums = (np.abs(each.astype(np.float64)).sum(axes) + _TINY for each in (after, before))
     found: NDArray[np.float64] = np.subtract(*(np.log(each) for each in sums))
+    return found
+
+
+def checked(net: nn.Module, found: Proportions, path: Path) -> Proportions:
+    """Return what a checkpoint holds of proportions.
+
+    Raises:
+        SourceError: one is of no weight of the net, does not fit it, or is not positive.
+    """
+    shapes = {name: parameter.shape for name, parameter in net.named_parameters()}
+    for name, factor in found.items():
+        own = shapes.get(name, torch.Size())
+        fits = factor.dim() <= len(own) and all(
+            size in (1, wanted) for size, wanted in zip(factor.shape[::-1], own[::-1], strict=False)
+        )
+        if not fits or not torch.isfinite(factor).all() or not (factor > 0).all():
+            raise SourceError(f"{path}: the proportion of {name} is damaged; train it anew")
     return found
 
 

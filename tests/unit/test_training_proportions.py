@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from edgevsr.collapsing import narrow_graph
+from edgevsr.errors import SourceError
 from edgevsr.graph.ir import Graph
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build, net_spec
-from edgevsr.training.proportions import Proportions, in_proportion, rescale
+from edgevsr.training.proportions import Proportions, checked, in_proportion, rescale
 
 
 def scaled(graph: Graph, tensors: dict[str, np.ndarray]) -> Graph:
@@ -70,3 +72,21 @@ def test_a_step_is_that_of_the_net_before(pair: tuple[Net, Net, Proportions]) ->
     off, off_plain = (float((each - first).abs().max()) for each in (proportioned, plain))
     assert off < 0.01 * float(first.abs().max())
     assert off_plain > 10 * off
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("extract.expand.bias", torch.ones(3)),
+        ("extract.project.bias", torch.tensor(float("nan"))),
+        ("extract.project.bias", torch.tensor(0.0)),
+        ("deconv.expand.weight", torch.ones(2, 1, 1, 1, 1)),
+        ("other", torch.ones(1)),
+    ],
+)
+def test_damaged_proportions_are_named(
+    pair: tuple[Net, Net, Proportions], name: str, factor: torch.Tensor
+) -> None:
+    assert checked(pair[0], pair[2], Path("run")) == pair[2]
+    with pytest.raises(SourceError, match=f"proportion of {name}"):
+        checked(pair[0], {name: factor}, Path("run"))
