@@ -25,7 +25,7 @@ from edgevsr.quantization.recurrence import Feed, as_clips, fold_states, roll, s
 from edgevsr.quantization.sensitivity import channel_weights
 from edgevsr.quantization.slopes import on_slope_grid, rounded_once
 
-__all__ = ["ROUNDINGS", "Rounding", "Scheme", "plan_graph", "quantize_graph"]
+__all__ = ["ROUNDINGS", "Rounding", "Scheme", "plan_and_quantize", "quantize_graph"]
 
 _IMAGE_ROLES = ("frame", "previous_frame", "previous_sr", "sr")
 _SAMPLES = 60_000
@@ -47,6 +47,17 @@ def quantize_graph(
     Raises:
         QuantizeError: the graph is int8 already, no frame is given, or a state cannot be folded.
     """
+    return plan_and_quantize(graph, frames, scheme)[1]
+
+
+def plan_and_quantize(
+    graph: Graph, frames: Sequence[NDArray[np.float32]], scheme: Scheme | None = None
+) -> tuple[Graph, Graph]:
+    """Return the equal float graph whose channels and states are in range, and its int8 graph.
+
+    Raises:
+        QuantizeError: as `quantize_graph`.
+    """
     scheme = scheme or Scheme()
     check_quantizable(graph, frames)
     graph = on_slope_grid(graph)
@@ -57,7 +68,7 @@ def quantize_graph(
         graph, qparams, feeds = _prepared(graph, [feed for feed, _ in rolled], scheme, bar)
         codes = [{name: qparams[name].quantize(x) for name, x in feed.items()} for feed in feeds]
         if passes == 1:
-            return Layerwise(graph, qparams, feeds, codes, scheme).run(bar)
+            return graph, Layerwise(graph, qparams, feeds, codes, scheme).run(bar)
         best, least = graph, np.inf
         for _ in range(passes):
             int8 = Layerwise(graph, qparams, feeds, codes, scheme).run(bar)
@@ -66,25 +77,7 @@ def quantize_graph(
             error = _error([sr for _, sr in rolled], [sr for _, sr in streamed])
             if error < least:
                 best, least = int8, error
-        return best
-
-
-def plan_graph(
-    graph: Graph, frames: Sequence[NDArray[np.float32]], scheme: Scheme | None = None
-) -> tuple[Graph, dict[str, QuantParams]]:
-    """Return the equal float graph that `quantize_graph` would round, and every tensor's
-    quantization: what training for int8 starts from.
-
-    Raises:
-        QuantizeError: as `quantize_graph`.
-    """
-    scheme = scheme or Scheme()
-    check_quantizable(graph, frames)
-    graph = on_slope_grid(graph)
-    with progress("choosing ranges", len(graph.nodes)) as bar:
-        feeds = [feed for feed, _ in roll(graph, as_clips(graph, frames))]
-        graph, qparams, _ = _prepared(graph, feeds, scheme, bar)
-    return graph, qparams
+        return graph, best
 
 
 def check_quantizable(graph: Graph, frames: Sequence[NDArray[np.float32]]) -> None:

@@ -21,23 +21,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from edgevsr.graph.fixed_point import Multiplier, multiply, quantize_multiplier
-from edgevsr.graph.ir import Node, QuantParams
-from edgevsr.graph.quantize_int import quantize_node
-from edgevsr.graph.reference_int8 import activation_table
+from edgevsr.graph.ir import QuantParams
 
 #: Centred codes lie this far from zero at most; whatever lies beyond is saturated.
 _REACH = 256.0
 #: The relative error of a product and two sums in float32, with room to spare.
-_FLOAT32_ERROR = 2.0**-21
+FLOAT32_ERROR = 2.0**-21
 #: Whole numbers up to here are exact in float32.
 _FLOAT32_EXACT = 1 << 24
 #: ADD works on inputs scaled up by this many bits.
 _ADD_SHIFT = 20
 #: Where zero stands in a table of centred codes.
-_TABLE_ZERO = 255
+TABLE_ZERO = 255
 #: As `edgevsr.graph.quantize_int`: what a weight's scale is at least, and a bias at most.
 _SMALLEST_SCALE = 1e-8
 _LARGEST_BIAS = 2.0**30
@@ -116,7 +113,7 @@ class SumRule:
     def of(x: QuantParams, y: QuantParams, out: QuantParams, limits: Limits) -> SumRule:
         """Return the rule of operands and output of these scales."""
         widest = 2.0 * max(x.scale, y.scale)
-        shifted = np.arange(-_TABLE_ZERO, _TABLE_ZERO + 1) << _ADD_SHIFT
+        shifted = np.arange(-TABLE_ZERO, TABLE_ZERO + 1) << _ADD_SHIFT
         return SumRule(
             (x.scale / out.scale, y.scale / out.scale),
             (
@@ -126,60 +123,6 @@ class SumRule:
             quantize_multiplier(widest / ((1 << _ADD_SHIFT) * out.scale)),
             limits,
         )
-
-
-@dataclass(frozen=True)
-class RectifierRule:
-    """A rectifier by its table: centred codes out (C, 511) for centred codes in, from −255.
-
-    C is one or the number of channels; `positive` and `negative` (C) are the real factors of both
-    sides. With an `offset`, rounding the factors' product plus it gives the table's very codes.
-    """
-
-    table: Tensor
-    positive: float
-    negative: Tensor
-    offset: float | None
-
-
-def rectifier_rule(
-    node: Node, source: QuantParams, target: QuantParams, limits: Limits
-) -> RectifierRule:
-    """Return the rule of a relu, leaky_relu or prelu node of float slopes.
-
-    One slope a layer is computed, not looked up, where that gives the same codes.
-    """
-    node = quantize_node(node, source.scale)
-    codes = activation_table(node, source, target).astype(np.int64).T - target.zero_point
-    slopes = np.array([float(node.attrs.get("slope", 0.0))])
-    if node.weight is not None and node.weight_scale is not None:
-        slopes = node.weight.reshape(-1) * float(node.weight_scale[0])
-    first = -128 - source.zero_point
-    table = np.zeros((len(codes), 2 * _TABLE_ZERO + 1), np.float32)
-    table[:, first + _TABLE_ZERO : first + _TABLE_ZERO + 256] = codes
-    positive = source.scale / target.scale
-    negative = positive * slopes
-    offset = None
-    if len(codes) == 1:
-        given = torch.arange(first, first + 256, dtype=torch.float32)
-        # Rounding twice favours the far side of zero by up to half a unit of the first rounding.
-        twice = 2.0 ** (float(np.frexp(negative[0])[1]) - 1.0) * (1.0 - 2.0**-8)
-        for candidate in (0.0, -twice, twice):
-            near = _scaled(given, positive, float(negative[0])).add_(candidate)
-            found = near.round().clamp_(limits.low, limits.high)
-            # A tie would be broken by how a tensor's layout has its products rounded.
-            certain = (near - near.round()).abs() < 0.5 - (near.abs() + 1.0) * _FLOAT32_ERROR
-            saturated = (near < limits.low - 1) | (near > limits.high + 1)
-            if (certain | saturated).all() and np.array_equal(found.numpy(), codes[0]):
-                offset = candidate
-                break
-    real = torch.from_numpy(negative.astype(np.float32))
-    return RectifierRule(torch.from_numpy(table), positive, real, offset)
-
-
-def _scaled(x: Tensor, positive: float, negative: float) -> Tensor:
-    values = F.leaky_relu(x, negative / positive)
-    return values.mul_(positive) if positive != 1.0 else values
 
 
 class _Requantize(torch.autograd.Function):
@@ -205,7 +148,7 @@ class _Requantize(torch.autograd.Function):
         # Rounding twice moves a result by up to half a unit of the first rounding.
         twice = np.where(by.exponent < 0, 2.0 ** (by.exponent - 1.0), 0.0)
         margin = torch.from_numpy(twice).to(start).view(-1, 1, 1)
-        margin = margin + (start.abs() + _REACH) * _FLOAT32_ERROR
+        margin = margin + (start.abs() + _REACH) * FLOAT32_ERROR
         codes = _settled(near, margin, exact, limits)
         learned = real.requires_grad and zero_point.requires_grad
         ctx.save_for_backward(codes, factor, near if learned else None)
@@ -257,13 +200,13 @@ class _Add(torch.autograd.Function):
             total: NDArray[Any] = np.zeros((), np.int64)
             for operand, table in zip((x, y), rule.tables, strict=True):
                 codes = operand.expand_as(near).reshape(-1)[where].cpu().numpy()
-                total = total + table[codes.astype(np.int64) + _TABLE_ZERO]
+                total = total + table[codes.astype(np.int64) + TABLE_ZERO]
             return multiply(total, rule.by)
 
         # Each operand was rounded to a unit or less, which is the output's 2^exponent.
         unit = 2.0 ** min(int(rule.by.exponent), 0)
         operands = _REACH * (rule.reals[0] + rule.reals[1])
-        margin = near.new_full((), 3.0 * unit + operands * _FLOAT32_ERROR)
+        margin = near.new_full((), 3.0 * unit + operands * FLOAT32_ERROR)
         codes = _settled(near, margin, exact, rule.limits)
         learned = reals.requires_grad
         ctx.save_for_backward(codes, *((x, y) if learned else ()))
@@ -314,7 +257,7 @@ class _Multiply(torch.autograd.Function):
             return multiply(products.reshape(-1)[where].cpu().numpy().astype(np.int64), by)
 
         twice = 2.0 ** (int(by.exponent) - 1) if by.exponent < 0 else 0.0
-        margin = near.new_full((), twice + _REACH * _FLOAT32_ERROR)
+        margin = near.new_full((), twice + _REACH * FLOAT32_ERROR)
         codes = _settled(near, margin, exact, limits)
         learned = real.requires_grad and zero_point.requires_grad
         ctx.save_for_backward(codes, x, y)
@@ -344,38 +287,6 @@ def multiply_codes(
     codes: Tensor = _Multiply.apply(  # type: ignore[no-untyped-call]
         x.contiguous(), y.contiguous(), real, zero_point, by, limits
     )
-    return codes
-
-
-class _Rectify(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rule: RectifierRule, limits: Limits) -> Tensor:
-        if rule.offset is not None:
-            near = _scaled(x, rule.positive, float(rule.negative[0])).add_(rule.offset)
-            codes = near.round_().clamp_(limits.low, limits.high)
-        else:
-            width = rule.table.shape[1]
-            first = torch.arange(len(rule.table), device=x.device) * width + _TABLE_ZERO
-            codes = rule.table.to(x.device).take(x.long() + first.view(-1, 1, 1))
-        ctx.save_for_backward(x)
-        ctx.rule = rule
-        return codes
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (x,) = ctx.saved_tensors
-        rule: RectifierRule = ctx.rule
-        if len(rule.negative) == 1:
-            slope = float(rule.negative[0]) / rule.positive
-            grad = torch.ops.aten.leaky_relu_backward(grads[0], x, slope, False)
-            return grad * rule.positive if rule.positive != 1.0 else grad, None, None
-        negative = rule.negative.to(x.device).view(-1, 1, 1)
-        return grads[0] * torch.where(x > 0, rule.positive, negative), None, None
-
-
-def rectify(x: Tensor, rule: RectifierRule, limits: Limits) -> Tensor:
-    """Return the centred codes of an element-wise rectifier."""
-    codes: Tensor = _Rectify.apply(x, rule, limits)  # type: ignore[no-untyped-call]
     return codes
 
 

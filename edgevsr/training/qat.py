@@ -33,10 +33,11 @@ from edgevsr.nets.blocks import CollapsibleDeconv, subpixel_kernel
 from edgevsr.nets.ops import Net, TorchOps
 from edgevsr.nets.streaming import inputs_by_role
 from edgevsr.quantization.learned import ranges_from_json
-from edgevsr.quantization.ptq import plan_graph, quantize_graph
+from edgevsr.quantization.ptq import plan_and_quantize
 from edgevsr.quantization.ranges import IMAGE
 from edgevsr.training import fake_quant
-from edgevsr.training.fake_quant import Limits, SumRule, rectifier_rule
+from edgevsr.training.fake_quant import Limits, SumRule
+from edgevsr.training.fake_rectify import rectifier_rule, rectify
 from edgevsr.training.learned_ranges import LearnedRanges, Range
 from edgevsr.training.narrow_form import blocks_of, freeze_slopes, take_narrow
 from edgevsr.training.proportions import Proportions, rescale
@@ -86,9 +87,8 @@ def prepare(net: Net, frames: Sequence[NDArray[np.float32]]) -> Prepared:
         SpecError: the blocks are too narrow inside to hold the changed weights.
     """
     before = narrow_graph(net)
-    plan, _ = plan_graph(before, frames)
+    plan, int8 = plan_and_quantize(before, frames)
     proportions = rescale(net, before, plan)
-    int8 = quantize_graph(before, frames)
     real = tuple(real_node(_filled(node), int8.qparams) for node in int8.nodes)
     take_narrow(net, replace(int8, nodes=real, qparams={}))
     qparams = {
@@ -208,7 +208,7 @@ class Int8Net(nn.Module):
                 return lambda x: TorchOps().depth_to_space(x, block, node.name)
             case _:
                 found = rectifier_rule(node, sources[0].params, target.params, limits)
-                return partial(fake_quant.rectify, rule=found, limits=limits)
+                return partial(rectify, rule=found, limits=limits)
 
     def _convolution(self, node: Node, source: Range, target: Range, limits: Limits) -> Layer:
         block = self._blocks[node.name]

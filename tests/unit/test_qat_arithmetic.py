@@ -15,6 +15,7 @@ from edgevsr.graph.quantize_int import quantize_node
 from edgevsr.graph.reference_int8 import activation_table, product_multiplier, run_node
 from edgevsr.training import fake_quant
 from edgevsr.training.fake_quant import Limits, SumRule
+from edgevsr.training.fake_rectify import rectifier_rule, rectify
 
 seeds = st.integers(0, 2**32 - 1)
 zero_points = st.integers(-128, 127)
@@ -125,8 +126,8 @@ def test_rectifiers_are_the_kernels(
     codes = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
     expected = run_node(node, [codes], {"x": source, "y": target})
     limits = Limits.of(target)
-    rule = fake_quant.rectifier_rule(node, source, target, limits)
-    got = fake_quant.rectify(centred(codes, source), rule, limits)
+    rule = rectifier_rule(node, source, target, limits)
+    got = rectify(centred(codes, source), rule, limits)
     assert torch.equal(got, centred(expected, target))
 
 
@@ -134,7 +135,7 @@ def test_a_common_leaky_layer_is_computed() -> None:
     source, target = QuantParams(0.02, -40), QuantParams(0.02, -119)
     for slope in (0.0, 26 / 256, 64 / 256, -13 / 256):
         node = Node("leaky_relu", "act", ("x",), "y", {"slope": slope})
-        rule = fake_quant.rectifier_rule(node, source, target, Limits.of(target))
+        rule = rectifier_rule(node, source, target, Limits.of(target))
         assert rule.offset is not None
 
 
@@ -147,8 +148,8 @@ def test_slopes_of_each_channel_are_the_kernels() -> None:
     int8 = quantize_node(node, source.scale)
     table = activation_table(int8, source, target)
     limits = Limits.of(target)
-    rule = fake_quant.rectifier_rule(node, source, target, limits)
-    got = fake_quant.rectify(centred(codes, source), rule, limits)
+    rule = rectifier_rule(node, source, target, limits)
+    got = rectify(centred(codes, source), rule, limits)
     assert torch.equal(got, centred(table.reshape(1, 16, 16, 5), target))
 
 
@@ -220,8 +221,8 @@ def test_gradients_of_a_sum_and_a_rectifier() -> None:
     total = fake_quant.add(x, y, reals, zero, SumRule.of(source, source, target, limits))
     assert total.flatten().tolist() == [9.0, -47.0]  # 8.5 away from zero; −46.5 likewise
     node = Node("leaky_relu", "act", ("x",), "y", {"slope": 0.25})
-    rule = fake_quant.rectifier_rule(node, target, target, limits)
-    out = fake_quant.rectify(total, rule, limits)
+    rule = rectifier_rule(node, target, target, limits)
+    out = rectify(total, rule, limits)
     assert out.flatten().tolist() == [9.0, -12.0]
     torch.autograd.backward(out, torch.ones(1, 2, 1, 1))
     gradients = [tensor.grad for tensor in (x, y, reals, zero)]

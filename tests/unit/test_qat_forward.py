@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgevsr.collapsing import narrow_graph
 from edgevsr.errors import QuantizeError, SpecError
+from edgevsr.graph.int16 import real_node
 from edgevsr.graph.ir import Graph, QuantParams
 from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.graph.reference import run_float
@@ -20,7 +22,7 @@ from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build, net_spec
 from edgevsr.quantization.calibration import load_calibration
 from edgevsr.quantization.learned import quantize_learned, ranges_to_json
-from edgevsr.quantization.ptq import quantize_graph
+from edgevsr.quantization.ptq import plan_and_quantize, quantize_graph
 from edgevsr.quantization.ranges import IMAGE
 from edgevsr.sources import list_zoo, open_source
 from edgevsr.spec import Activation
@@ -164,9 +166,17 @@ def test_preparing_keeps_the_function_and_folds_the_state() -> None:
     given = torch.from_numpy(clips[0].transpose(0, 3, 1, 2)[None].copy())
     with torch.no_grad():
         before = net(given)
+        plan, int8 = plan_and_quantize(narrow_graph(net), clips)
+        planned = deepcopy(net)
+        take_narrow(planned, plan)
+        assert torch.allclose(planned(given), before, atol=1e-5)
         qparams = prepare(net, clips).qparams
-        assert torch.allclose(net(given), before, atol=0.03)  # weights were rounded
     graph = narrow_graph(net)
+    for node, rounded in zip(graph.nodes, int8.nodes, strict=True):
+        if node.weight is not None and rounded.weight is not None:
+            step = real_node(rounded, int8.qparams).weight
+            # Only a filter's largest code may have gone up, from 126.
+            assert np.isclose(node.weight, step, rtol=1e-5, atol=1e-7).mean() >= 15 / 16
     assert qparams["state_in_0"] == qparams["state_out_0"] == qparams["frame"]
     reached = max(
         float(outputs["state_out:0"].max())

@@ -35,6 +35,8 @@ def test_a_shipped_network_was_trained_by_its_recipe(name: str) -> None:
     assert sum(stage.options["steps"] for stage in stages) == training["steps"]
     float_stages = [stage for stage in stages if not stage.options.get("qat")]
     assert float_training["command"].split(" && ") == commands[: len(float_stages)]
+    steps = sum(stage.options["steps"] for stage in float_stages)
+    assert steps == float_training["steps"]
     for stage, command in zip(stages, commands, strict=True):
         words = command.split()
         given = dict(pairwise(words))
