@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle, pairwise
+from itertools import cycle, groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,37 +12,42 @@ if TYPE_CHECKING:
 
 #: (steps, held-out PSNR-Y in dB) in order.
 Curve = Sequence[tuple[int, float]]
+#: Of each stage of training its last step, and whether it sees lossless pictures alone.
+Stages = Sequence[tuple[int, bool]]
 
 #: Lines', told apart by hue and lightness.
 _COLOURS = ("#0f766e", "#b45309", "#1d4ed8", "#be185d", "#4d7c0f", "#6d28d9", "#b91c1c", "#0e7490")
-#: Training does not gain or lose this much between two validations; other pictures do.
-_JUMP_DB = 1.0
 
 
-def draw(path: Path, found: Mapping[str, Curve], scale_of: Mapping[str, int]) -> None:
+def draw(
+    path: Path,
+    found: Mapping[str, Curve],
+    scale_of: Mapping[str, int],
+    stages_of: Mapping[str, Stages],
+) -> None:
     """Draw the curves by network: a panel for each scale, each line named at its end.
 
-    What was held out changed where a curve jumps; what follows has a panel of its own below, and
-    where it jumps back, the first one again.
+    Where a stage sees lossless pictures alone, others were held out, in a panel of their own below.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    parts = {name: pieces(curve) for name, curve in found.items()}
-    rows = min(2, max(len(part) for part in parts.values()))
+    parts = {name: pieces(curve, stages_of[name]) for name, curve in found.items()}
+    kinds = sorted({lossless for each in parts.values() for lossless, _ in each})
     scales = sorted({scale_of[name] for name in found})
     figure, axes = pyplot.subplots(
-        rows, len(scales), figsize=(6.2 * len(scales), 1.5 + 4.5 * rows), layout="constrained",
-        squeeze=False,
+        len(kinds), len(scales), figsize=(6.2 * len(scales), 1.5 + 4.5 * len(kinds)),
+        layout="constrained", squeeze=False,
     )  # fmt: skip
-    for row, line in enumerate(axes):
+    for lossless, line in zip(kinds, axes, strict=True):
         for axis, scale in zip(line, scales, strict=True):
             names = [name for name in found if scale_of[name] == scale]
             colours = dict(zip(names, cycle(_COLOURS), strict=False))
-            curves = {name: parts[name][row::2] for name in names if len(parts[name]) > row}
-            label = "held out" if row == 0 else "held out of lossless pictures"
+            chosen = {name: [c for kind, c in parts[name] if kind == lossless] for name in names}
+            curves = {name: each for name, each in chosen.items() if each}
+            label = "held out of lossless pictures" if lossless else "held out"
             axis.set(xlabel="thousand steps", ylabel=f"{label} ×{scale}, PSNR-Y dB")
             axis.set_visible(bool(curves))
             if curves:
@@ -79,14 +84,13 @@ def _lines(axis: Axes, curves: Mapping[str, Sequence[Curve]], colours: Mapping[s
         )  # fmt: skip
 
 
-def pieces(curve: Curve) -> list[list[tuple[int, float]]]:
-    """Return a curve cut where it jumps: other pictures were held out from there on."""
-    found = [[curve[0]]]
-    for before, after in pairwise(curve):
-        if abs(after[1] - before[1]) > _JUMP_DB:
-            found.append([])
-        found[-1].append(after)
-    return found
+def pieces(curve: Curve, stages: Stages) -> list[tuple[bool, Curve]]:
+    """Return a curve cut where its stages begin and end to see lossless pictures alone."""
+
+    def kind(point: tuple[int, float]) -> bool:
+        return next((lossless for end, lossless in stages if point[0] <= end), False)
+
+    return [(lossless, list(points)) for lossless, points in groupby(curve, kind)]
 
 
 def apart(values: Sequence[float], gap: float) -> list[float]:

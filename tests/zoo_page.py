@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import edgevsr
@@ -23,6 +24,8 @@ from tests.zoo_points import Point
 DOCS = README.parent / "docs"
 PAGE, PICTURE, PEERS = DOCS / "zoo.md", DOCS / "zoo.png", DOCS / "peers.csv"
 CURVES = DOCS / "curves.png"
+#: The folders of training data that no codec has touched.
+LOSSLESS = {"general100", "t91"}
 PRECISIONS = DOCS / "precisions.json"
 DEVICE = "dimensity-8100-nnapi"
 #: As ETDS's table has it, for every scale.
@@ -291,8 +294,23 @@ def curves() -> dict[str, list[tuple[int, float]]]:
     return {name: [(x, y) for x, y in curve] for name, curve in found.items() if curve}
 
 
+def stages(entry: ZooEntry) -> list[tuple[int, bool]]:
+    """Return the last step of each stage of training, and whether it sees lossless pictures alone.
+
+    As the commands of the card say.
+    """
+    found, done = [], 0
+    for command in entry.card["training"]["command"].split(" && "):
+        words = command.split()
+        done += int(words[words.index("--steps") + 1])
+        data = takewhile(lambda word: not word.startswith("--"), words[words.index("--data") + 1 :])
+        found.append((done, set(data) <= LOSSLESS))
+    return found
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
     zoo_points.draw(PICTURE, ours(), peers())
     if curves():
-        zoo_curves.draw(CURVES, curves(), {entry.name: entry.scale for entry in narrow()})
+        scales = {entry.name: entry.scale for entry in narrow()}
+        zoo_curves.draw(CURVES, curves(), scales, {e.name: stages(e) for e in narrow()})

@@ -33,14 +33,25 @@ def test_curves_are_drawn_of_the_networks_that_have_one(
     assert list(zoo_page.curves()) == [entry.name for entry in told[:3]]
     assert "](curves.png)" in zoo_page.page()
     scales = {entry.name: entry.scale for entry in told}
-    zoo_curves.draw(tmp_path / "curves.png", zoo_page.curves(), scales)
+    stages = {entry.name: [(1500, False), (3000, True)] for entry in told}
+    zoo_curves.draw(tmp_path / "curves.png", zoo_page.curves(), scales, stages)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_curve_is_cut_where_other_pictures_were_held_out() -> None:
-    curve = [(1, 33.0), (2, 33.5), (3, 36.6), (4, 36.7)]
-    assert zoo_curves.pieces(curve) == [curve[:2], curve[2:]]
-    assert zoo_curves.pieces(curve[:1]) == [curve[:1]]
+    curve = [(1, 33.0), (2, 33.5), (3, 36.6), (4, 36.7), (5, 33.6)]
+    stages = [(2, False), (3, True), (4, True), (5, False)]
+    cut = [(False, curve[:2]), (True, curve[2:4]), (False, curve[4:])]
+    assert zoo_curves.pieces(curve, stages) == cut
+    assert zoo_curves.pieces(curve[3:4], stages) == [(True, curve[3:4])]
+
+
+def test_a_card_tells_which_stages_saw_lossless_pictures() -> None:
+    found = {entry.name: zoo_page.stages(entry) for entry in zoo_page.narrow()}
+    assert [lossless for _, lossless in found["fsrcnn-x2"]] == [False, True, True]
+    assert found["sesr-m11-x4"][-2:] == [(124_000, True), (134_000, False)]
+    for entry in zoo_page.narrow():
+        assert found[entry.name][-1][0] == entry.card["training"]["steps"]
 
 
 def test_names_in_a_crowd_cover_neither_names_nor_points() -> None:
