@@ -107,6 +107,17 @@ def _conv_model(weight: Any, shape: tuple[Any, ...] = (1, 1, "h", "w"), **attrs:
     return _model([node], [numpy_helper.from_array(np.float32(weight), "w")], shape)
 
 
+def _mul_model() -> bytes:
+    """Return a model that multiplies three channels by one."""
+    weights = [numpy_helper.from_array(np.ones((n, 1, 1, 1), np.float32), f"w{n}") for n in (1, 3)]
+    nodes = [
+        helper.make_node("Conv", ["x", "w3"], ["a"], "wide"),
+        helper.make_node("Conv", ["x", "w1"], ["b"], "narrow"),
+        helper.make_node("Mul", ["a", "b"], ["y"], "the_mul"),
+    ]
+    return _model(nodes, weights, (1, 1, "h", "w"))
+
+
 @pytest.mark.parametrize(
     ("data", "error", "text"),
     [
@@ -118,6 +129,7 @@ def _conv_model(weight: Any, shape: tuple[Any, ...] = (1, 1, "h", "w"), **attrs:
         (_conv_model(np.ones((1, 1, 3, 3))), ExportError, "expected [1, 1, 1, 1]"),
         (_conv_model(np.ones((1, 1, 2, 2))), ExportError, "even kernel 2x2"),
         (_conv_model(np.ones((1, 2, 1, 1))), ExportError, "given 1"),
+        (_mul_model(), ExportError, "of 3 and 1 channels"),
         (_conv_model(np.ones((1, 1, 1, 1)), (4, 1, 8, 8)), SourceError, "--size"),
         (_conv_model(np.ones((1, 1, 1, 1)), (1, "c", 8, 8)), SourceError, "--size"),
         (_conv_model(np.ones((1, 1, 1, 1)), (1, 8, 8)), SourceError, "--size"),
