@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -202,31 +201,6 @@ class CollapsibleDeconv(nn.Module):
         narrow = subpixel_kernel(kernel, self.stride, self.padding)
         y = F.conv2d(x, narrow, padding=narrow.shape[-1] // 2)
         return F.pixel_shuffle(y, self.stride) + bias[:, None, None]
-
-
-def widened(
-    block: CollapsibleConv | CollapsibleDeconv, given: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Return the weights of a block of smaller expansion, by name, at the expansion of this one.
-
-    The function stays: the channels added start as this block's are, and nothing reads them yet.
-    There are none where the blocks differ in more.
-    """
-    inside = 1 if isinstance(block.expand, nn.ConvTranspose2d) else 0
-    own, found = block.state_dict(), {}
-    for key, axis in (("expand.weight", inside), ("expand.bias", 0), ("project.weight", 1)):
-        if key not in given or given[key].dim() != own[key].dim() or block.expand.groups > 1:
-            return {}
-        wide = given[key].shape[axis]
-        added = own[key].narrow(axis, wide, max(own[key].shape[axis] - wide, 0)).clone()
-        if not added.numel() or added.shape[:axis] != given[key].shape[:axis]:
-            return {}
-        if added.shape[axis + 1 :] != given[key].shape[axis + 1 :]:
-            return {}
-        if key == "project.weight":
-            added.zero_()
-        found[key] = torch.cat([given[key], added], axis)
-    return found
 
 
 def subpixel_kernel(kernel: Tensor, stride: int, padding: int) -> Tensor:

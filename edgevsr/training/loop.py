@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgevsr.data.pairs import Pairs, find_media, load_pairs
 from edgevsr.errors import DataError, SpecError
 from edgevsr.files import CHECKPOINT, write_json
 from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.motion import limit_threads
-from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, widened
-from edgevsr.nets.checkpoint import load_checkpoint, load_net, load_weights, save_checkpoint
+from edgevsr.nets.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build
 from edgevsr.nets.teachers import Teacher
@@ -25,6 +24,7 @@ from edgevsr.progress import progress
 from edgevsr.quantization.learned import ranges_to_json
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.distillation import TaughtLoss
+from edgevsr.training.growing import warm_start
 from edgevsr.training.learner import Learner, Loss
 from edgevsr.training.lessons import Lessons, load_lessons
 from edgevsr.training.log import Row, TrainLog
@@ -278,28 +278,6 @@ class Trainer:
                     key: tensor if key == "step" else tensor.to(value.device).view_as(value)
                     for key, tensor in state.items()
                 }
-
-
-def warm_start(net: nn.Module, path: Path) -> None:
-    """Copy every weight of a checkpoint that has the same name and shape: ×2 starts ×4.
-
-    Blocks of a smaller expansion are widened: the channels they gain count for nothing yet, so the
-    function stays.
-
-    Raises:
-        SourceError: the checkpoint is damaged.
-        SpecError: nothing in it fits.
-    """
-    source, _ = load_net(path / CHECKPOINT if path.is_dir() else path)
-    own, given = net.state_dict(), source.state_dict()
-    fitting = {k: v for k, v in given.items() if k in own and v.shape == own[k].shape}
-    if not fitting:
-        raise SpecError(f"--init {path}: no weight has the name and shape of this net's")
-    for name, module in net.named_modules():
-        if isinstance(module, CollapsibleConv | CollapsibleDeconv):
-            wider = widened(module, _part(given, f"{name}."))
-            fitting |= {f"{name}.{key}": value for key, value in wider.items()}
-    net.load_state_dict({**own, **fitting})
 
 
 def train(

@@ -90,7 +90,8 @@ def train(
     pixels, `expansion` the channels inside a block (256), `shrink` the parts of their size at which
     stills are seen beside their own, `every` the steps between checkpoints,
     `loss` "l1" or "l2" (the mean square that PSNR measures, for a last refinement), `init` a
-    checkpoint or run whose fitting weights are the start. `qat` goes on from there with the int8
+    checkpoint or run whose fitting weights are the start: of a SESR of fewer blocks or features of
+    the same scale, all of them, as the function it is. `qat` goes on from there with the int8
     file's own arithmetic as the forward; ranges are chosen on the training data first and travel on
     to `quantize`, which then takes no frames. Without `val`, up to ten training files are held out
     for validation. `precision` "auto" is bf16 on a GPU, else float32; on CPUs with bf16

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevsr.collapsing import collapse_net, narrow_graph, wide_params
-from edgevsr.errors import CollapseError
+from edgevsr.errors import CollapseError, SpecError
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, FixedFilters
 from edgevsr.nets.checkpoint import save_net
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import NETS, build, net_spec
-from edgevsr.spec import ACTIVATIONS, SCALES
-from edgevsr.training.loop import warm_start
+from edgevsr.spec import ACTIVATIONS, SCALES, Activation
+from edgevsr.training.growing import warm_start
 
 BOUND = 1e-5
 #: One of each kind of block that a name can ask for.
@@ -223,6 +223,45 @@ def test_a_wider_expansion_starts_from_a_smaller_one(name: str, tmp_path: Path) 
             assert block.project.weight.grad is not None
             assert block.project.weight.grad[:, wide:].abs().max() > 0
             assert block.expand.weight.std() > 0
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("smaller", "larger", "expansion"),
+    [
+        ("sesr-f12-m3", "sesr-f12-m5", 24),
+        ("sesr-f12-m3", "sesr-f20-m3", 24),
+        ("sesr-f12-m3-gate", "sesr-f20-m5-gate", 40),
+        ("sesr-f12-m3-dw", "sesr-f12-m4-dw", 24),
+    ],
+)
+def test_a_larger_net_starts_from_a_smaller_one(
+    smaller: str, larger: str, expansion: int, activation: Activation, tmp_path: Path
+) -> None:
+    """At first it is the same function, and every layer learns."""
+    small = random_net(smaller, 2, activation, seed=5)
+    save_net(tmp_path / "small.safetensors", small, small.spec, {})
+    net = build(replace(net_spec(larger, 2, activation), expansion=expansion))
+    warm_start(net, tmp_path / "small.safetensors")
+    frame = torch.rand(1, 1, 12, 12)
+    torch.testing.assert_close(net(frame), small(frame), rtol=0, atol=1e-5)
+    before = [value.clone() for value in net.parameters()]
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for _ in range(2):
+        optimizer.zero_grad()
+        net(frame).square().mean().backward()
+        optimizer.step()
+    for (name, value), old in zip(net.named_parameters(), before, strict=True):
+        assert not torch.equal(value, old), name
+
+
+def test_a_larger_net_of_another_scale_takes_no_smaller_features(tmp_path: Path) -> None:
+    small = random_net("sesr-f12-m3", 2, "relu", seed=5)
+    save_net(tmp_path / "small.safetensors", small, small.spec, {})
+    with pytest.raises(SpecError, match="no weight"):
+        warm_start(
+            build(replace(net_spec("sesr-f20-m3", 4, "relu"))), tmp_path / "small.safetensors"
+        )
 
 
 def test_another_scale_widens_what_it_shares(tmp_path: Path) -> None:
