@@ -190,17 +190,17 @@ def _chain(run: Path) -> list[_Run]:
 def _curve(chain: Sequence[_Run], shipped: Mapping[str, Any]) -> list[list[float]]:
     """Return [steps, held-out PSNR-Y in dB] over all stages, thinned evenly between its ends.
 
-    `shipped` is the card of the network that they began from. Stages at another scale count as
-    steps and have no points; where a card has no curve, its part is missing.
+    `shipped` is the card of the network that they began from. Stages of another network or scale
+    count as steps and have no points; where a card has no curve, its part is missing.
     """
-    scale, before = chain[-1][1].spec.scale, shipped.get("training", {})
+    spec, before = chain[-1][1].spec, shipped.get("training", {})
     points: list[list[float]] = []
-    if shipped.get("scale") == scale:
+    if (shipped.get("net"), shipped.get("scale")) == (spec.name, spec.scale):
         points += before.get("curve", [])
     done: int = before.get("steps", 0)
     for _, config, rows in chain:
         values = [(done + int(row["step"]), float(row["val_psnr_y_db"])) for row in rows]
-        if config.spec.scale == scale:
+        if (config.spec.name, config.spec.scale) == (spec.name, spec.scale):
             points += [[step, round(value, 3)] for step, value in values if math.isfinite(value)]
         done += config.steps
     end = len(points) - 1

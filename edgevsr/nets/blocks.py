@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -226,35 +227,49 @@ def subpixel_kernel(kernel: Tensor, stride: int, padding: int) -> Tensor:
     return out.reshape(channels_out * stride * stride, channels_in, width, width)
 
 
-def carry(
-    block: CollapsibleConv | CollapsibleDeconv,
-    taps: Tensor,
-    colours: int,
-    copies: tuple[int, int],
-) -> None:
-    """Make the first outputs start as the mean of the copies of a picture among the inputs.
+def pass_on(block: CollapsibleConv, colours: int, copies: int) -> None:
+    """Make the first outputs copies of the first `colours` inputs, now and through training.
 
-    There are `copies` (in, out) of it, `colours` channels each; `taps` (k, k) filter it. One wide
-    channel carries each output, the others start with no say in it. Each copy out has its own
-    offset below an 8-bit step, so that int8 copies round apart and their mean is finer than each.
+    Each has a wide channel of its own; the other outputs start with no say in it and may learn one.
     """
-    copies_in, copies_out = copies
+    passing = colours * copies
+    expand, project = block.expand, block.project
+    assert expand.bias is not None
+    assert project.bias is not None
+    kept = (expand.weight, expand.bias, project.weight, project.bias)
     with torch.no_grad():
-        assert block.project.bias is not None
-        for copy in range(copies_out):
-            for colour in range(colours):
-                channel = copy * colours + colour
-                block.project.weight[channel] = 0.0
-                block.project.weight[:, channel] = 0.0
-                block.project.weight[channel, channel] = 1.0
-                block.project.bias[channel] = copy / copies_out / 255.0
-                sources = [other * colours + colour for other in range(copies_in)]
-                if isinstance(block, CollapsibleDeconv):
-                    block.expand.weight[:, channel] = 0.0
-                    block.expand.weight[sources, channel] = taps / copies_in
-                else:
-                    block.expand.weight[channel] = 0.0
-                    block.expand.weight[channel, sources] = taps / copies_in
+        for value in kept:
+            value[:passing] = 0.0
+        project.weight[:, :passing] = 0.0
+        centre = expand.weight.shape[-1] // 2
+        for channel in range(passing):
+            expand.weight[channel, channel % colours, centre, centre] = 1.0
+            project.weight[channel, channel] = 1.0
+    for value in kept:
+        hold = partial(_without_first, count=passing)
+        value.register_hook(hold)  # type: ignore[no-untyped-call]
+
+
+def _without_first(gradient: Tensor, count: int) -> Tensor:
+    gradient = gradient.clone()
+    gradient[:count] = 0.0
+    return gradient
+
+
+def carry(block: CollapsibleDeconv, taps: Tensor, colours: int, copies: int) -> None:
+    """Make the outputs start as the mean of the `copies` of a picture among the inputs.
+
+    There are `colours` channels of each; `taps` (k, k) filter them. One wide channel carries each
+    output, the others start with no say in it.
+    """
+    with torch.no_grad():
+        for colour in range(colours):
+            sources = [copy * colours + colour for copy in range(copies)]
+            block.project.weight[colour] = 0.0
+            block.project.weight[:, colour] = 0.0
+            block.project.weight[colour, colour] = 1.0
+            block.expand.weight[:, colour] = 0.0
+            block.expand.weight[sources, colour] = taps / copies
 
 
 def _rounds_kernels() -> bool:

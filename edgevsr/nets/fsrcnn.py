@@ -9,13 +9,15 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, activation, carry
+from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, activation, carry, pass_on
 from edgevsr.nets.ops import Net, Ops
 from edgevsr.spec import NetSpec
 
 T = TypeVar("T")
 
-_COPIES = 4
+#: How many of the channels that the deconvolution reads are the frame. More make its taps smaller,
+#: so that the codes of the others, which share their scale, are finer.
+_COPIES = 8
 
 
 class Fsrcnn(Net):
@@ -38,27 +40,24 @@ class Fsrcnn(Net):
         self.deconv = CollapsibleDeconv(feat, spec.channels, 9, spec.scale, wide)
         widths = [feat, shrink, *[shrink] * len(self.maps), feat]
         self.acts = nn.ModuleList(activation(spec.activation, width) for width in widths)
-        self._start_as_interpolation()
+        self._pass_frame_on()
 
-    def _start_as_interpolation(self) -> None:
-        """Let a few channels carry the frame to a bilinear upscale.
+    def _pass_frame_on(self) -> None:
+        """Let one channel hand the frame on as it is, up to copies for a bilinear upscale to start.
 
         With no image residual, the network would spend thousands of steps on learning the picture
-        itself before it could learn its detail; and in int8 a picture carried by one channel
-        would lose more to rounding than the detail brings.
+        itself before it could learn its detail, and high rates would shake it; and in int8 a
+        picture that layers mix anew is rounded anew by each, which costs more than detail brings.
+        So that channel's weights stay: what reads it is learned.
         """
         colours, scale = self.spec.channels, self.spec.scale
-        copies = max(1, min(_COPIES, self.spec.options["num_shrink"] // (2 * colours)))
-        blocks = [self.extract, self.shrink, *self.maps, self.grow]
-        for index, block in enumerate(blocks):
+        copies = max(1, min(_COPIES, self.spec.options["num_feat"] // (2 * colours)))
+        for block in [self.extract, self.shrink, *self.maps, self.grow]:
             assert isinstance(block, CollapsibleConv)
-            size = block.expand.weight.shape[-1]
-            taps = torch.zeros(size, size)
-            taps[size // 2, size // 2] = 1.0
-            carry(block, taps, colours, (copies if index else 1, copies))
+            pass_on(block, colours, copies if block is self.grow else 1)
         distance = (torch.arange(9) - self.deconv.padding + 0.5) / scale - 0.5
         tent = torch.clamp(1.0 - distance.abs(), min=0.0)
-        carry(self.deconv, torch.outer(tent, tent), colours, (copies, 1))
+        carry(self.deconv, torch.outer(tent, tent), colours, copies)
 
     def describe(self, ops: Ops[T], given: Mapping[str, T]) -> dict[str, T]:
         """Return the SR of the frame, built of `ops`."""

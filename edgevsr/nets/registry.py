@@ -51,7 +51,11 @@ NETS: dict[str, NetSpec] = {
     },
     **{
         name: NetSpec(
-            name, "fsrcnn", 2, options={"num_feat": feat, "num_shrink": shrink, "num_map": maps}
+            name,
+            "fsrcnn",
+            2,
+            activation="relu",
+            options={"num_feat": feat, "num_shrink": shrink, "num_map": maps},
         )
         for name, (feat, shrink, maps) in _FSRCNN.items()
     },
@@ -80,7 +84,8 @@ def net_spec(name: str, scale: int, activation: Activation | None = None) -> Net
     before the last convolution by a gate made of them.
 
     Without `activation` it has its family's: ReLU for recurrent networks, whose state must not
-    drift apart between runtimes, and one slope a layer for the others.
+    drift apart between runtimes, and for FSRCNN, through which int8 can hand the frame on unrounded
+    only where no code is spent below zero; one slope a layer for SESR.
 
     Raises:
         SpecError: the name, scale or activation is not known.

@@ -45,14 +45,14 @@ def equalize(
     in each channel (C) counts.
     """
     factors: Factors = {}
-    for group in _scalable_groups(graph):
+    for group in scalable_groups(graph):
         factor = _factor(graph, group, samples, weights)
         factors |= dict.fromkeys(group, factor)
-    nodes = tuple(_scaled(node, factors) for node in graph.nodes)
+    nodes = tuple(scaled(node, factors) for node in graph.nodes)
     return replace(graph, nodes=nodes), factors
 
 
-def _scalable_groups(graph: Graph) -> list[set[str]]:
+def scalable_groups(graph: Graph) -> list[set[str]]:
     """Return groups of tensors that take the same factors: made and read by convolutions alone."""
     groups: list[set[str]] = []
     for node in graph.nodes:
@@ -145,7 +145,7 @@ def _cost(spans: list[_Span], factor: NDArray[np.float64]) -> float:
     return cost
 
 
-def _scaled(node: Node, factors: Factors) -> Node:
+def scaled(node: Node, factors: Factors) -> Node:
     """Return the node with its output times, and its input over, their factors."""
     if node.op not in _CONVOLUTIONS or node.weight is None:
         return node

@@ -18,6 +18,7 @@ from edgevsr.graph.reference import run_float, run_node_float
 from edgevsr.graph.streaming import is_recurrent
 from edgevsr.progress import Bar, progress
 from edgevsr.quantization import ranges as choosing
+from edgevsr.quantization.copies import keep_copies
 from edgevsr.quantization.equalization import equalize
 from edgevsr.quantization.layerwise import ROUNDINGS, Layerwise, Rounding, Scheme
 from edgevsr.quantization.ranges import IMAGE, Ranges
@@ -107,6 +108,8 @@ def _prepared(
             samples[name] = samples[name] * factor.astype(np.float32)
             weights[name] = (weights[name] / factor**2).astype(np.float32)
     graph, qparams = _choose_ranges(graph, samples, scheme.ranges, weights)
+    if scheme.equalize:
+        graph = keep_copies(graph, qparams)
     return graph, qparams, folded
 
 
