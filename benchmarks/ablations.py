@@ -2,10 +2,11 @@
 
     python -m benchmarks.ablations --data STILLS --sets SET… --runs FOLDER [--json FILE] [CHOICE…]
 
-Without CHOICE all are run, each with every seed (--seeds 0 1); a run that is finished is scored
-again, not trained again. Scores are PSNR-Y in dB of the collapsed network, fed unrounded luma, and
-of the pictures held out of STILLS; a gated network has no narrow graph and is scored as trained.
-The table has means over the seeds, and ± half of what lies between the best and the worst of them.
+Without CHOICE all are run, the taught ones where a --teacher is given, each with every seed
+(--seeds 0 1); a run that is finished is scored again, not trained again. Scores are PSNR-Y in dB of
+the collapsed network, fed unrounded luma, and of the pictures held out of STILLS; a gated one has
+no narrow graph and is scored as trained. The table has means over the seeds, and ± half of what
+lies between the best and the worst of them.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from torch.nn import functional as F
 from edgevsr.collapsing import collapse_checkpoint
 from edgevsr.data.degrade import round_u8
 from edgevsr.data.pairs import find_media, load_pairs
-from edgevsr.errors import EdgeVsrError
+from edgevsr.errors import EdgeVsrError, SpecError
 from edgevsr.evaluation import Model, Picture, evaluate_model, read_pictures
 from edgevsr.files import CHECKPOINT, write_json
 from edgevsr.nets.checkpoint import load_checkpoint, load_weights
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build, net_spec
+from edgevsr.nets.teachers import Teacher, open_teacher
 from edgevsr.runtime.model import SrModel
 from edgevsr.spec import NetSpec
 from edgevsr.training.config import TrainConfig
@@ -53,7 +55,8 @@ class Choice:
     """What differs from the base: the net, fields of the config, or the trainer itself.
 
     `gate` makes, for so many channels, what `add_gate` adds; it learns at `gate_rate` times the
-    others' rate. Of the training pictures one in `every` is used.
+    others' rate. Of the training pictures one in `every` is used. `taught` is what of the loss the
+    teacher has, as the config names it.
     """
 
     net: str = "sesr-m5"
@@ -63,6 +66,7 @@ class Choice:
     gate: Callable[[int], nn.Module] | None = None
     gate_rate: float = 1.0
     every: int = 1
+    taught: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Richer(PatchSampler):
@@ -208,11 +212,20 @@ CHOICES = {
     "squeeze and excite": Choice(gate=squeeze_excite),
     "half of the pictures": Choice(every=2),
     "a quarter of the pictures": Choice(every=4),
+    "taught": Choice(taught={"teacher_weight": 0.5}),
+    "taught, its output alone": Choice(taught={"teacher_weight": 1.0}),
+    "taught, features too": Choice(taught={"teacher_weight": 0.5, "feature_weight": 0.01}),
 }
 
 
 def train(
-    choice: Choice, seed: int, data: Path, run: Path, cache: Path | None, steps: int = STEPS
+    choice: Choice,
+    seed: int,
+    data: Path,
+    run: Path,
+    cache: Path | None,
+    steps: int = STEPS,
+    teacher: Teacher | None = None,
 ) -> float:
     """Train what is not trained yet, and return the PSNR-Y of the held-out pictures in dB."""
     spec = replace(net_spec(choice.net, SCALE), expansion=choice.expansion)
@@ -221,13 +234,18 @@ def train(
         compiled=True,
     )  # fmt: skip
     config = replace(config, **choice.fields)
+    if choice.taught:
+        if teacher is None:
+            raise SpecError("a taught network needs a --teacher")
+        who = teacher.identity
+        config = replace(config, teacher=who.name, teacher_sha256=who.sha256, **choice.taught)
     if (run / CHECKPOINT).is_file():
         check_same(config, run / CONFIG)
         if (done := last_row(config, run)) is not None:
             return done.val_psnr_y_db
     # The compiler remembers a few networks of one class, and runs further ones slowly.
     torch.compiler.reset()
-    trainer = Trainer(config, run, False, cache)
+    trainer = Trainer(config, run, False, cache, teacher if choice.taught else None)
     if choice.prepare:
         choice.prepare(trainer)
     if choice.gate:
@@ -278,6 +296,7 @@ def main() -> int:
     parser.add_argument("--sets", type=Path, nargs="+", required=True, metavar="SET")
     parser.add_argument("--runs", type=Path, required=True, help="where runs are kept")
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--teacher", metavar="SOURCE", help="who teaches the taught networks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--threads", type=int, default=1)
@@ -289,14 +308,17 @@ def main() -> int:
     table: dict[str, dict[str, Scores]] = {}
     try:
         sets = {each.name: list(read_pictures(each, SCALE)) for each in options.sets}
+        teacher = open_teacher(options.teacher) if options.teacher else None
         print("| choice | " + " | ".join([*sets, HELD_OUT]) + " |")
         print("|---|" + "--:|" * (len(sets) + 1))
-        for name in options.choices or CHOICES:
+        all_choices = [name for name in CHOICES if teacher or not CHOICES[name].taught]
+        for name in options.choices or all_choices:
             found = table[name] = {}
             for seed in options.seeds:
                 run = options.runs / f"{name.replace(' ', '-')}-{seed}"
                 choice = CHOICES[name]
-                value = train(choice, seed, options.data, run, options.cache, options.steps)
+                given = (options.data, run, options.cache, options.steps, teacher)
+                value = train(choice, seed, *given)
                 scores = score(open_run(choice, run, options.threads), sets)
                 found[str(seed)] = {**scores, HELD_OUT: value}
             print(row(name, found.values()), flush=True)

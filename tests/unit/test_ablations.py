@@ -24,11 +24,13 @@ from benchmarks.ablations import (
     train,
 )
 from edgevsr.data.pairs import find_media
+from edgevsr.errors import SpecError
 from edgevsr.evaluation import Picture
 from edgevsr.files import CHECKPOINT
 from edgevsr.nets.checkpoint import load_checkpoint, load_net
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build, net_spec
+from edgevsr.nets.teachers import open_teacher
 from edgevsr.training.plan import held_out
 
 GATES = pytest.mark.parametrize("gate", [pixel_gate, squeeze_excite])
@@ -183,6 +185,18 @@ def test_a_part_of_the_pictures_is_what_a_run_learns_from(stills: Path, tmp_path
         run(Choice(SMALL, fields=PLAIN, every=every), stills, folder)
         pictures = load_checkpoint(folder / CHECKPOINT)[1]["training"]["pictures"]
         assert pictures == len(one_in(every, 0, stills))
+
+
+def test_a_taught_network_learns_what_its_teacher_says(stills: Path, tmp_path: Path) -> None:
+    choice = Choice(SMALL, fields=PLAIN, taught={"teacher_weight": 1.0})
+    with pytest.raises(SpecError, match="--teacher"):
+        run(choice, stills, tmp_path / "alone")
+    run(Choice(SMALL, fields=PLAIN), stills, tmp_path / "teacher")
+    teacher = open_teacher(str(tmp_path / "teacher"))
+    cache = stills.parent / "cache"
+    train(choice, 0, stills, tmp_path / "taught", cache, STEPS, teacher)
+    told = load_checkpoint(tmp_path / "taught" / CHECKPOINT)[1]["training"]["teacher"]
+    assert (told["sha256"], told["weight"]) == (teacher.identity.sha256, 1.0)
 
 
 def test_every_choice_makes_a_network_that_exists() -> None:
