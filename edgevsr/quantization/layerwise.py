@@ -184,8 +184,9 @@ class Layerwise:
         count = max(_WINDOWS, 4 * taps.count * frames[0].shape[3]) // len(frames) + 1
         real, given = [], []
         for exact, codes in zip(frames, self.codes[name], strict=True):
-            rows = rng.integers(0, exact.shape[1], count)
-            columns = rng.integers(0, exact.shape[2], count)
+            height, width = exact.shape[1:3]
+            pixels = min(count, height * width)  # a small frame has no more to say
+            rows, columns = rng.integers(0, height, pixels), rng.integers(0, width, pixels)
             values = self.values(name, codes[0])
             real.append(windows(exact[0], rows, columns, taps))
             given.append(windows(values, rows, columns, taps))

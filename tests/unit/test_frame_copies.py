@@ -21,7 +21,7 @@ from edgevsr.quantization.ptq import quantize_graph
 from edgevsr.quantization.ranges import IMAGE
 from edgevsr.zoo import calibration_frames
 
-FRAMES = [frame[:40, :48] for frame in load_calibration(calibration_frames(), channels=1, limit=6)]
+FRAMES = [frame[:32, :32] for frame in load_calibration(calibration_frames(), channels=1, limit=4)]
 
 
 def trained(name: str, steps: int = 20) -> Net:
