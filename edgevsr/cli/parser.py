@@ -99,7 +99,11 @@ def _train(verbs: Verbs[Any]) -> None:
         "--schedule", type=int, metavar="N", help="steps that the rate falls over, default all"
     )
     parser.add_argument("--loss", choices=("l1", "l2"), help="default l1; l2 refines at the end")
-    parser.add_argument("--init", metavar="SOURCE", help="start from the weights that fit of these")
+    parser.add_argument(
+        "--init",
+        metavar="SOURCE",
+        help="start from what fits of this network: a run, a file or a shipped name",
+    )
     parser.add_argument(
         "--qat", action="store_true", help="train the int8 file's own arithmetic; needs --init"
     )

@@ -6,6 +6,7 @@ Source: Net2Net, Chen et al., ICLR 2016; here nothing reads what is new, so no n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,28 +14,32 @@ from torch import Tensor, nn
 
 from edgevsr.errors import SpecError
 from edgevsr.files import CHECKPOINT
+from edgevsr.graph.from_onnx import graph_from_onnx
 from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, Slope
 from edgevsr.nets.checkpoint import load_net
 from edgevsr.nets.ops import Net
-from edgevsr.training.narrow_form import Block
+from edgevsr.nets.registry import build, net_spec
+from edgevsr.spec import ACTIVATIONS
+from edgevsr.training.narrow_form import Block, take_narrow
 
 #: Whose blocks can be passed by.
 _RESIDUAL = ("sesr", "rsesr")
 
 
 def warm_start(net: Net, path: Path) -> None:
-    """Copy every weight of a checkpoint that has the same name and shape: ×2 starts ×4.
+    """Copy every weight of a network that has the same name and shape: ×2 starts ×4.
 
+    `path` is a run, a checkpoint, or the .onnx of a narrow float network, which is made wide again.
     Smaller blocks of the same scale and colours become the first channels of this net's, be they
     smaller inside or in features, and residual blocks that the checkpoint lacks start as what
     changes nothing: so SESR-M5 starts SESR-M11 and SESR-M11 starts SESR-XL as the function it is.
     Of another scale, blocks are widened inside alone.
 
     Raises:
-        SourceError: the checkpoint is damaged.
-        SpecError: nothing in it fits.
+        SourceError: the file is damaged.
+        SpecError: nothing in it fits, or it is no float network of this project.
     """
-    source, _ = load_net(path / CHECKPOINT if path.is_dir() else path)
+    source = _open(path, net.spec.expansion)
     own, given = net.state_dict(), source.state_dict()
     fitting = {k: v for k, v in given.items() if k in own and v.shape == own[k].shape}
     alike = _is_alike(net, source)
@@ -53,6 +58,27 @@ def warm_start(net: Net, path: Path) -> None:
     if net.spec.family == source.spec.family and net.spec.family in _RESIDUAL:
         fitting |= _passing(net, given)
     net.load_state_dict({**own, **fitting})
+
+
+def _open(path: Path, expansion: int) -> Net:
+    """Return the wide network of a file; one that is narrow there gets this expansion."""
+    if path.suffix != ".onnx":
+        return load_net(path / CHECKPOINT if path.is_dir() else path)[0]
+    graph = graph_from_onnx(path)
+    if graph.quantized:
+        raise SpecError(f"--init {path}: is quantized; give the float network it came from")
+    try:
+        name, activation = str(graph.meta["net"]), str(graph.meta["activation"])
+    except KeyError as error:
+        raise SpecError(
+            f"--init {path}: does not say which network of edgevsr it is; give a run, a checkpoint "
+            "or an .onnx that collapse wrote"
+        ) from error
+    if activation not in ACTIVATIONS:
+        raise SpecError(f"--init {path}: activation {activation!r} is not known")
+    source = build(replace(net_spec(name, graph.scale, activation), expansion=expansion))
+    take_narrow(source, graph)
+    return source
 
 
 def _is_alike(net: Net, source: Net) -> bool:

@@ -88,13 +88,13 @@ def train(
     the stills. Others take single pictures, or clips' frames where `frames` is given. `lr` is
     Adam's peak rate, which falls over `schedule` steps (0: all), `patch` the side of a patch in LR
     pixels, `expansion` the channels inside a block (256), `shrink` the parts of their size at which
-    stills are seen beside their own, `every` the steps between checkpoints,
-    `loss` "l1" or "l2" (the mean square that PSNR measures, for a last refinement), `init` a
-    checkpoint or run whose fitting weights are the start: of a SESR of fewer blocks or features of
-    the same scale, all of them, as the function it is. `qat` goes on from there with the int8
-    file's own arithmetic as the forward; ranges are chosen on the training data first and travel on
-    to `quantize`, which then takes no frames. Without `val`, up to ten training files are held out
-    for validation. `precision` "auto" is bf16 on a GPU, else float32; on CPUs with bf16
+    stills are seen beside their own, `every` the steps between checkpoints, `loss` "l1" or "l2"
+    (the mean square that PSNR measures, for a last refinement), `init` a run, a checkpoint, a
+    collapsed .onnx or a shipped name whose fitting weights are the start: of a SESR of fewer blocks
+    or features of the same scale, all of them, as the function it is. `qat` goes on from there with
+    the int8 file's own arithmetic as the forward; ranges are chosen on the training data first and
+    travel on to `quantize`, which then takes no frames. Without `val`, up to ten training files are
+    held out for validation. `precision` "auto" is bf16 on a GPU, else float32; on CPUs with bf16
     instructions, "bf16" with `compiled` (kernels made for the step, by a C++ compiler) is about
     three times as fast.
 
@@ -174,7 +174,7 @@ def train(
 
 
 def _start(init: str | Path) -> str:
-    """Return the path of what to start from: a run, a checkpoint, or a shipped wide network."""
+    """Return the path of what to start from or learn from, which may be a shipped network."""
     if not Path(init).exists() and str(init) in zoo_names():
         return str(zoo_path(str(init)))
     return str(init)

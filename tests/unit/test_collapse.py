@@ -22,6 +22,7 @@ from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import NETS, build, net_spec
 from edgevsr.spec import ACTIVATIONS, SCALES, Activation
 from edgevsr.training.growing import warm_start
+from edgevsr.zoo import zoo_path
 
 BOUND = 1e-5
 #: One of each kind of block that a name can ask for.
@@ -262,6 +263,29 @@ def test_a_larger_net_of_another_scale_takes_no_smaller_features(tmp_path: Path)
         warm_start(
             build(replace(net_spec("sesr-f20-m3", 4, "relu"))), tmp_path / "small.safetensors"
         )
+
+
+@pytest.mark.parametrize("name", ["sesr-f12-m3", "sesr-f12-m3-ecb", "fsrcnn-s", "rsesr-f8-m2-s4"])
+def test_a_narrow_network_starts_a_wide_one(name: str, tmp_path: Path) -> None:
+    net = random_net(name, 2, "relu", seed=5)
+    collapsed = collapse_net(net).graph
+    path = tmp_path / "narrow.onnx"
+    path.write_bytes(onnx_bytes(collapsed))
+    again = build(replace(net.spec, expansion=40))
+    warm_start(again, path)
+    for one, two in zip(narrow_graph(again).nodes, collapsed.nodes, strict=True):
+        if two.weight is not None and one.weight is not None:
+            np.testing.assert_allclose(one.weight, two.weight, rtol=0, atol=1e-5)
+
+
+def test_what_is_not_a_float_network_of_ours_starts_nothing(tmp_path: Path) -> None:
+    net = random_net("sesr-f12-m3", 2, "relu", seed=5)
+    with pytest.raises(SpecError, match="quantized; give the float"):
+        warm_start(net, zoo_path("sesr-m3-x2-w8a8"))
+    path = tmp_path / "other.onnx"
+    path.write_bytes(onnx_bytes(replace(collapse_net(net).graph, meta={})))
+    with pytest.raises(SpecError, match="does not say which network"):
+        warm_start(net, path)
 
 
 def test_another_scale_widens_what_it_shares(tmp_path: Path) -> None:
