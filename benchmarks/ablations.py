@@ -212,6 +212,7 @@ CHOICES = {
     "squeeze and excite": Choice(gate=squeeze_excite),
     "half of the pictures": Choice(every=2),
     "a quarter of the pictures": Choice(every=4),
+    "a sixteenth of the pictures": Choice(every=16),
     "taught": Choice(taught={"teacher_weight": 0.5}),
     "taught, its output alone": Choice(taught={"teacher_weight": 1.0}),
     "taught, features too": Choice(taught={"teacher_weight": 0.5, "feature_weight": 0.01}),

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from edgevsr.aims import told_of
 from edgevsr.cli import guarded
 from edgevsr.clip_scores import ClipMeans
 from edgevsr.collapsing import CollapsedNet, collapse_checkpoint
@@ -109,6 +110,8 @@ def ship(
             "psnr_y_db": _table(scores, columns, recurrent, "psnr_y_db", 3),
             "ssim_y": _table(scores, columns, recurrent, "ssim_y", 4),
         }
+        if form != "w8a8":
+            card |= told_of(name, {each: row["float"] for each, row in card["psnr_y_db"].items()})
         if form == "w8a8":
             card["calibration"] = "trained" if config.qat else calib.name
             card["ranges"] = "trained" if config.qat else ranges
