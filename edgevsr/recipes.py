@@ -27,8 +27,8 @@ FOLDER = Path(__file__).parent / "zoo" / "recipes"
 #: What a stage says beside its run and data, as `edgevsr train` takes it.
 _OPTIONS: Mapping[str, type] = {
     "net": str, "scale": int, "activation": str, "steps": int, "batch": int, "patch": int,
-    "frames": int, "window": int, "lr": float, "degradation": str, "shrink": list, "form": str,
-    "loss": str,
+    "frames": int, "window": int, "lr": float, "degradation": str, "shrink": list,
+    "shrink_jpeg": list, "form": str, "loss": str,
     "teacher": str, "weights": str, "teacher_weight": float, "feature_weight": float, "qat": bool,
     "precision": str, "compiled": bool, "expansion": int,
     "schedule": int, "burn_in": int, "seed": int, "every": int,

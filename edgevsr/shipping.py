@@ -47,8 +47,8 @@ from edgevsr.zoo import calibration_frames, sample_clip
 
 ZOO = Path(__file__).parent / "zoo"
 _OPTIONS = (
-    "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "shrink", "form",
-    "seed", "precision", "schedule", "burn_in", "every",
+    "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "shrink",
+    "shrink_jpeg", "form", "seed", "precision", "schedule", "burn_in", "every",
 )  # fmt: skip
 _FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"

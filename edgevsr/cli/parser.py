@@ -87,6 +87,9 @@ def _train(verbs: Verbs[Any]) -> None:
     parser.add_argument(
         "--shrink", type=float, nargs="+", metavar="PART", help="stills at 0.7 of their size too"
     )
+    parser.add_argument(
+        "--shrink-jpeg", type=float, nargs="+", metavar="PART", help="JPEGs at 0.5 of theirs alone"
+    )
     parser.add_argument("--activation", choices=ACTIVATIONS)
     parser.add_argument(
         "--expansion", type=int, metavar="P", help="channels inside a block, default 256"

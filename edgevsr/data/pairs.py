@@ -31,6 +31,7 @@ _VERSION = 2
 #: Luma is kept in 1/256 of an 8-bit step, so its rounding is far below what training can see.
 _LUMA_STEPS = 256
 _FRAME_STRIDE = 10
+_JPEG = (".jpg", ".jpeg")
 _LONGEST_CLIP = 60
 _CLIP_SIDE = 256
 _SMALLEST = 8
@@ -117,19 +118,22 @@ def load_pairs(
     cache: Path | None = None,
     frames: int = 1,
     shrink: Sequence[float] = (),
+    shrink_jpeg: Sequence[float] = (),
 ) -> Pairs:
     """Return the pairs of these files, from the cache when they are there, else made now.
 
     With `frames` above one, videos keep their frames in order and stills become clips of that
-    many frames under a moving camera. Stills come at these parts of their size (`shrink`) too.
+    many frames under a moving camera. Stills come at these parts of their size (`shrink`) too,
+    JPEGs at those of `shrink_jpeg` alone where there are any: what the codec left fades there.
 
     Raises:
         DataError: a file cannot be read, or none is large enough.
     """
-    key = pairs_key(media, scale, colour, degradation, frames, shrink)
+    how = degradation, frames, shrink, shrink_jpeg
+    key = pairs_key(media, scale, colour, *how)
     folder = (cache or default_cache()) / key
     if not (folder / "index.json").is_file():
-        _build(folder, degraded_clips(media, scale, degradation, frames, shrink), colour)
+        _build(folder, degraded_clips(media, scale, *how), colour)
     index = json.loads((folder / "index.json").read_text())
     return Pairs(
         names=tuple(index["names"]),
@@ -150,10 +154,12 @@ def pairs_key(
     degradation: str,
     frames: int,
     shrink: Sequence[float] = (),
+    shrink_jpeg: Sequence[float] = (),
 ) -> str:
     """Return what the pairs of these files are kept under."""
     made = f"{_VERSION} {scale} {colour} {degradation} {_FRAME_STRIDE} {frames}"
     made += "".join(f" {part}" for part in shrink)
+    made += "".join(f" jpeg {part}" for part in shrink_jpeg)
     digest = hashlib.sha256(made.encode())
     for path in media:
         stat = path.stat()
@@ -162,7 +168,7 @@ def pairs_key(
 
 
 def _clips(
-    media: Sequence[Path], frames: int, shrink: Sequence[float]
+    media: Sequence[Path], frames: int, shrink: Sequence[float], shrink_jpeg: Sequence[float]
 ) -> Iterator[tuple[float, str, Iterator[NDArray[np.uint8]]]]:
     """Yield (part of the files behind, name, frames) of each clip, a still being a clip of one."""
     covers: dict[float, NDArray[np.uint8]] = {}
@@ -178,7 +184,8 @@ def _clips(
                 yield done, path.name, itertools.islice(clean, _LONGEST_CLIP)
             continue
         whole = read_rgb(path)
-        for part in (1.0, *shrink):
+        is_jpeg = path.suffix.lower() in _JPEG
+        for part in shrink_jpeg if is_jpeg and shrink_jpeg else (1.0, *shrink):
             picture = whole if part == 1.0 else round_u8(imresize(whole, part))
             name = path.name if part == 1.0 else f"{path.name}@{part}"
             if frames == 1:
@@ -198,13 +205,14 @@ def degraded_clips(
     degradation: Degradation,
     frames: int,
     shrink: Sequence[float] = (),
+    shrink_jpeg: Sequence[float] = (),
 ) -> Iterator[tuple[float, str, Iterator[View]]]:
     """Yield (part of the files behind, name, views) of each clip that pairs are made of, in order.
 
     A view is 8-bit RGB: LR (h, w, 3) and HR (h·scale, w·scale, 3). Stills and the moving camera
     over them come out the same every time. A clip may be empty: its frames are too small.
     """
-    for done, name, shots in _clips(media, frames, shrink):
+    for done, name, shots in _clips(media, frames, shrink, shrink_jpeg):
         yield done, name, _views(shots, scale, degradation)
 
 

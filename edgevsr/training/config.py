@@ -14,7 +14,7 @@ LOSSES = ("l1", "l2")
 PRECISIONS = ("auto", "float32", "bf16")
 _LONGEST = 100
 _LEAST_SHRINK = 0.1
-_LISTS = ("data", "shrink")
+_LISTS = ("data", "shrink", "shrink_jpeg")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class TrainConfig:
     `teacher_weight` is the share of the loss that the output of `teacher` has, the rest is HR's;
     `feature_weight` that of its features, on top. Without a teacher both are zero.
 
-    Stills are seen at the parts of their size in `shrink` too.
+    Stills are seen at the parts of their size in `shrink` too, JPEGs at those in `shrink_jpeg`
+    instead, where there are any.
 
     `precision` "auto" is bf16 on a GPU, else float32; `compiled` makes kernels for the step first.
 
@@ -52,6 +53,7 @@ class TrainConfig:
     ema_decay: float = 0.999
     degradation: Literal["bi", "bd"] = "bi"
     shrink: tuple[float, ...] = ()
+    shrink_jpeg: tuple[float, ...] = ()
     form: Literal["collapsed", "expanded"] = "collapsed"
     loss: Literal["l1", "l2"] = "l1"
     init: str | None = None
@@ -83,10 +85,11 @@ class TrainConfig:
             raise SpecError(
                 f"--schedule {self.schedule}: ends before --steps {self.steps}; give more"
             )
-        for part in self.shrink:
+        for part in (*self.shrink, *self.shrink_jpeg):
             if not _LEAST_SHRINK <= part < 1:
                 raise SpecError(
-                    f"--shrink {part:g}: expected parts of a still's size, {_LEAST_SHRINK:g} to 1"
+                    f"--shrink and --shrink-jpeg {part:g}: expected parts of a still's size, "
+                    f"{_LEAST_SHRINK:g} to 1"
                 )
         if self.patch < 8:
             raise SpecError(f"--patch {self.patch}: expected at least 8 LR pixels")

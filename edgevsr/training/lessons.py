@@ -118,7 +118,8 @@ def load_lessons(
     """
     check_teacher(teacher.identity, config.spec, config.frames)
     features = config.feature_weight > 0
-    spec, how = config.spec, (config.degradation, config.frames, config.shrink)
+    spec = config.spec
+    how = config.degradation, config.frames, config.shrink, config.shrink_jpeg
     who = f"{_LAYOUT} {pairs_key(media, spec.scale, spec.colour, *how)} {teacher.identity}"
     key = f"taught-{hashlib.sha256(who.encode()).hexdigest()[:24]}"
     folder = (cache or default_cache()) / (key + "-features")

@@ -148,13 +148,13 @@ class Trainer:
         kept = set() if config.val else held_out(media)
         spec = config.spec
 
-        def load(files: list[Path], shrink: tuple[float, ...] = ()) -> Pairs:
+        def load(files: list[Path], *shrink: tuple[float, ...]) -> Pairs:
             with self.accelerator.main_process_first():
-                how = config.degradation, cache, config.frames, shrink
-                return load_pairs(files, spec.scale, spec.colour, *how)
+                how = config.degradation, cache, config.frames
+                return load_pairs(files, spec.scale, spec.colour, *how, *shrink)
 
         used = [path for path in media if path not in kept]
-        pairs, lessons = load(used, config.shrink), None
+        pairs, lessons = load(used, config.shrink, config.shrink_jpeg), None
         if teacher is not None:
             with self.accelerator.main_process_first():
                 device = self.accelerator.device

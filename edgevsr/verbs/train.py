@@ -62,6 +62,7 @@ def train(
     colour: Colour | None = None,
     degradation: str = "bi",
     shrink: Sequence[float] = (),
+    shrink_jpeg: Sequence[float] = (),
     activation: Activation | None = None,
     expansion: int | None = None,
     form: str = "collapsed",
@@ -88,15 +89,15 @@ def train(
     the stills. Others take single pictures, or clips' frames where `frames` is given. `lr` is
     Adam's peak rate, which falls over `schedule` steps (0: all), `patch` the side of a patch in LR
     pixels, `expansion` the channels inside a block (256), `shrink` the parts of their size at which
-    stills are seen beside their own, `every` the steps between checkpoints, `loss` "l1" or "l2"
-    (the mean square that PSNR measures, for a last refinement), `init` a run, a checkpoint, a
-    collapsed .onnx or a shipped name whose fitting weights are the start: of a SESR of fewer blocks
-    or features of the same scale, all of them, as the function it is. `qat` goes on from there with
-    the int8 file's own arithmetic as the forward; ranges are chosen on the training data first and
-    travel on to `quantize`, which then takes no frames. Without `val`, up to ten training files are
-    held out for validation. `precision` "auto" is bf16 on a GPU, else float32; on CPUs with bf16
-    instructions, "bf16" with `compiled` (kernels made for the step, by a C++ compiler) is about
-    three times as fast.
+    stills are seen beside their own, `shrink_jpeg` those for JPEGs instead of theirs, `every` the
+    steps between checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures, for a last
+    refinement), `init` a run, a checkpoint, a collapsed .onnx or a shipped name whose fitting
+    weights are the start: of a SESR of fewer blocks or features of the same scale, all of them, as
+    the function it is. `qat` goes on from there with the int8 file's own arithmetic as the forward;
+    ranges are chosen on the training data first and travel on to `quantize`, which then takes no
+    frames. Without `val`, up to ten training files are held out for validation. `precision` "auto"
+    is bf16 on a GPU, else float32; on CPUs with bf16 instructions, "bf16" with `compiled` (kernels
+    made for the step, by a C++ compiler) is about three times as fast.
 
     `teacher` is a network to learn from beside HR: a run, a checkpoint, a shipped wide network, a
     reference's name with its published `weights`, or a single-image checkpoint of another project
@@ -137,6 +138,7 @@ def train(
             "schedule": schedule,
             "degradation": degradation,
             "shrink": list(shrink),
+            "shrink_jpeg": list(shrink_jpeg),
             "form": form,
             "loss": loss,
             "init": None if init is None else _start(init),

@@ -48,8 +48,9 @@ def test_a_shipped_network_was_trained_by_its_recipe(name: str) -> None:
             said = float if option == "lr" else str
             expected = said(stage.options.get(option, default))
             assert said(given.get(f"--{option}", default)) == expected, (stage.run, option)
-        parts = [str(part) for part in stage.options.get("shrink", ())]
-        assert parts == words_of(words, "--shrink"), stage.run
+        for option in ("shrink", "shrink_jpeg"):
+            parts = [str(part) for part in stage.options.get(option, ())]
+            assert parts == words_of(words, f"--{option.replace('_', '-')}"), stage.run
         folders = {Path(pattern).name for pattern in stage.data}
         if folders & {"general100", "t91"}:
             assert set(words_of(words, "--data")) == folders, stage.run

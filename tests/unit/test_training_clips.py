@@ -95,6 +95,16 @@ def test_stills_are_seen_at_parts_of_their_size_too(tmp_path: Path) -> None:
     assert len(load_pairs(media, 2, "y", "bi", tmp_path / "cache")) == 2
 
 
+def test_jpegs_are_seen_smaller_alone_where_that_is_asked(tmp_path: Path) -> None:
+    for name in ("0.png", "1.jpg", "2.JPEG"):
+        kind = "PNG" if name.endswith("png") else "JPEG"
+        Image.fromarray(picture(0)).save(tmp_path / name, kind)
+    media, given = find_media([tmp_path]), (2, "y", "bi", tmp_path / "cache", 1)
+    found = load_pairs(media, *given, (0.75,), (0.5,))
+    assert found.names == ("0.png", "0.png@0.75", "1.jpg@0.5", "2.JPEG@0.5")
+    assert load_pairs(media, *given, (0.75,)).names[2:4] == ("1.jpg", "1.jpg@0.75")
+
+
 def test_a_camera_moves_over_smaller_stills_too(tmp_path: Path) -> None:
     Image.fromarray(picture(0, 160, 192)).save(tmp_path / "0.png")
     found = load_pairs(find_media([tmp_path]), 2, "y", "bi", tmp_path / "cache", 4, (0.5,))
@@ -106,10 +116,14 @@ def test_a_camera_moves_over_smaller_stills_too(tmp_path: Path) -> None:
 def test_a_part_of_a_still_is_smaller_than_it(part: float) -> None:
     with pytest.raises(SpecError, match="--shrink"):
         TrainConfig(net_spec("sesr-m3", 2), ("stills",), shrink=(0.7, part))
+    with pytest.raises(SpecError, match="--shrink"):
+        TrainConfig(net_spec("sesr-m3", 2), ("stills",), shrink_jpeg=(part,))
 
 
 def test_a_config_is_what_it_was_as_json() -> None:
-    config = TrainConfig(net_spec("sesr-m3", 2), ("stills", "more"), shrink=(0.7, 0.5))
+    config = TrainConfig(
+        net_spec("sesr-m3", 2), ("stills", "more"), shrink=(0.7, 0.5), shrink_jpeg=(0.5,)
+    )
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
