@@ -4,8 +4,9 @@
 
 trains the stages of each recipe in turn, each from the one before it. A stage that is done is left
 alone and one that was interrupted goes on where it stopped, so the same command is given until all
-is done. `python -m edgevsr.shipping RUN` then makes the files of the last run. Where a recipe says
-what its network is calibrated on, those LR frames lie beside the runs, for `--calib`.
+is done. A teacher is a run of another recipe in the same folder, or what `train --teacher` takes.
+`python -m edgevsr.shipping RUN` then makes the files of the last run. Where a recipe says what its
+network is calibrated on, those LR frames lie beside the runs, for `--calib`.
 """
 
 from __future__ import annotations
@@ -164,6 +165,8 @@ def follow(recipe: Recipe, data: Path, runs: Path, threads: int | None = None) -
         options = dict(stage.options)
         if "weights" in options:
             options["weights"] = data / options["weights"]
+        if "teacher" in options and (runs / options["teacher"]).is_dir():
+            options["teacher"] = runs / options["teacher"]
         print(f"{stage.run}: {options['steps']} steps", file=sys.stderr)
         train(
             options.pop("net"), data=found, out=run, init=init, threads=threads,

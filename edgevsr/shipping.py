@@ -48,7 +48,8 @@ from edgevsr.zoo import calibration_frames, sample_clip
 ZOO = Path(__file__).parent / "zoo"
 _OPTIONS = (
     "steps", "batch", "patch", "frames", "window", "lr", "loss", "degradation", "shrink",
-    "shrink_jpeg", "form", "seed", "precision", "schedule", "burn_in", "every",
+    "shrink_jpeg", "teacher", "teacher_weight", "feature_weight", "form", "seed", "precision",
+    "schedule", "burn_in", "every",
 )  # fmt: skip
 _FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"
@@ -112,7 +113,7 @@ def ship(
         }
         if form != "w8a8":
             card |= told_of(name, {each: row["float"] for each, row in card["psnr_y_db"].items()})
-        if form == "w8a8":
+        else:
             card["calibration"] = "trained" if config.qat else calib.name
             card["ranges"] = "trained" if config.qat else ranges
         if recurrent:
@@ -168,6 +169,7 @@ def _training(run: Path) -> tuple[TrainConfig, dict[str, Any], list[list[float]]
         "machine": f"{platform.machine()} CPU, one thread",
         "held_out_psnr_y_db": round(float(last["val_psnr_y_db"]), 3),
         "date": datetime.now(UTC).date().isoformat(),
+        **(config.taught_by() or {}),
     }
     return config, training, _curve(chain, shipped)
 
@@ -206,10 +208,8 @@ def _curve(chain: Sequence[_Run], shipped: Mapping[str, Any]) -> list[list[float
         if (config.spec.name, config.spec.scale) == (spec.name, spec.scale):
             points += [[step, round(value, 3)] for step, value in values if math.isfinite(value)]
         done += config.steps
-    end = len(points) - 1
-    if end < _CURVE_POINTS:
-        return points
-    return [points[round(i * end / (_CURVE_POINTS - 1))] for i in range(_CURVE_POINTS)]
+    last = min(len(points), _CURVE_POINTS) - 1
+    return [points[round(i * (len(points) - 1) / max(last, 1))] for i in range(last + 1)]
 
 
 def _shipped_card(checkpoint: str | None) -> dict[str, Any]:

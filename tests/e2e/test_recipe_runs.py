@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from edgevsr.data.degrade import degrade
+from edgevsr.files import sha256_of
 from edgevsr.nets.checkpoint import load_checkpoint
 from edgevsr.runtime.probe import picture_frame
 
@@ -35,6 +36,7 @@ steps = {steps}
 batch = 2
 patch = 12
 every = 20
+teacher = "first"
 
 [calibration]
 folder = "frames"
@@ -81,6 +83,8 @@ def test_an_interrupted_recipe_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{second.parent}\n"
     assert step_of(second.parent) == steps
+    told = load_checkpoint(second)[1]["training"]["teacher"]
+    assert told["sha256"] == sha256_of(tmp_path / "runs/first/checkpoint.safetensors")
     assert (tmp_path / "runs/first/log.csv").read_bytes() == first
     frames = sorted((tmp_path / "runs/frames/stills").iterdir())
     assert [frame.name for frame in frames] == ["0000.png", "0001.png"]

@@ -42,6 +42,7 @@ def test_a_shipped_network_was_trained_by_its_recipe(name: str) -> None:
         given = dict(pairwise(words))
         assert words[2] == stage.options["net"]
         assert ("--qat" in words) == stage.options.get("qat", False)
+        assert ("--teacher" in words) == ("teacher" in stage.options)
         assert given["--out"] == stage.run
         for option in ("scale", "steps", "batch", "patch", "frames", "lr", "loss", "seed", "every"):
             default = getattr(TrainConfig, option, None)
