@@ -55,9 +55,10 @@ int8 the rounded one. GMAC is for an output of 1280×720.
 """
 _DATA = """
 The data: 590 stills of General-100, T91 and BSDS500 and 139 crops of modern photographs. Networks
-of stills at ×2 end on the lossless ones alone, General-100 and T91, at three sizes
-([ablations.md](ablations.md)); recurrent ones then see all under a moving camera and 19 real clips,
-`-mc` ones 16 septuplets of Vimeo-90K beside them.
+of stills at ×2 and ×3 end on the lossless ones alone, General-100 and T91, at three sizes
+([ablations.md](ablations.md)), SESR-XL on these and the others at half of their size; recurrent
+ones then see all under a moving camera and 19 real clips, `-mc` ones 16 septuplets of Vimeo-90K
+beside them. Steps count those of the network that one began as.
 
 """
 _CURVES = """
@@ -68,7 +69,7 @@ _CURVES = """
 PSNR-Y of the averaged weights on the held-out pictures, over the steps of all stages. Networks
 trained on clips hold out frames of clips too, so a line steps where its data changed, and only
 lines on the same data compare; where lossless pictures alone were left, a second picture goes on. A
-×4 network that began as a ×2 one has its line from there on.
+×4 network that began as a ×2 one, or one that was grown from a smaller, has its line from there on.
 """
 _AIMS = """
 ## What was aimed at
