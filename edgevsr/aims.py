@@ -27,13 +27,13 @@ def missing_db(aim: Mapping[str, float], reached: Mapping[str, float]) -> dict[s
 
 
 def told_of(name: str, reached: Mapping[str, float]) -> dict[str, Any]:
-    """Return what a card says of its network's aim: nothing where there is none.
+    """Return what a card says of its network's aim: nothing where there is none, or no measure.
 
     One that is missed says what fewer pictures cost, and what it would take.
     """
     file = _read()
     aim = file["psnr_y_db"].get(name)
-    if aim is None:
+    if aim is None or not aim.keys() <= reached.keys():
         return {}
     missed = missing_db(aim, reached)
     told = {"psnr_y_db": aim, "missed_by_db": missed}

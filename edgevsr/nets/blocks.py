@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,35 @@ class CollapsibleConv(nn.Module):
         self.residual = residual
         self.form: Form = "collapsed"
         self._held: tuple[Tensor, Tensor] | None = None
+        self.passing = 0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy: tensors' hooks are not copied."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._keep_passing()
+
+    def pass_on(self, colours: int, copies: int) -> None:
+        """Make the first outputs copies of the first `colours` inputs, now and through training.
+
+        Each has a wide channel of its own; the other outputs start with no say in it and may learn
+        one.
+        """
+        self.passing = passing = colours * copies
+        with torch.no_grad():
+            for value in (*self.expand.parameters(), *self.project.parameters()):
+                value[:passing] = 0.0
+            self.project.weight[:, :passing] = 0.0
+            centre = self.expand.weight.shape[-1] // 2
+            for channel in range(passing):
+                self.expand.weight[channel, channel % colours, centre, centre] = 1.0
+                self.project.weight[channel, channel] = 1.0
+        self._keep_passing()
+
+    def _keep_passing(self) -> None:
+        if self.passing:
+            for value in (*self.expand.parameters(), *self.project.parameters()):
+                hold = partial(_without_first, count=self.passing)
+                value.register_hook(hold)  # type: ignore[no-untyped-call]
 
     def hold(self) -> None:
         """Collapse now and use that until `release`: a recurrent net runs each block many times."""
@@ -225,29 +254,6 @@ def subpixel_kernel(kernel: Tensor, stride: int, padding: int) -> Tensor:
     split = split.flip(2, 4)
     out = split.permute(1, 3, 5, 0, 2, 4)
     return out.reshape(channels_out * stride * stride, channels_in, width, width)
-
-
-def pass_on(block: CollapsibleConv, colours: int, copies: int) -> None:
-    """Make the first outputs copies of the first `colours` inputs, now and through training.
-
-    Each has a wide channel of its own; the other outputs start with no say in it and may learn one.
-    """
-    passing = colours * copies
-    expand, project = block.expand, block.project
-    assert expand.bias is not None
-    assert project.bias is not None
-    kept = (expand.weight, expand.bias, project.weight, project.bias)
-    with torch.no_grad():
-        for value in kept:
-            value[:passing] = 0.0
-        project.weight[:, :passing] = 0.0
-        centre = expand.weight.shape[-1] // 2
-        for channel in range(passing):
-            expand.weight[channel, channel % colours, centre, centre] = 1.0
-            project.weight[channel, channel] = 1.0
-    for value in kept:
-        hold = partial(_without_first, count=passing)
-        value.register_hook(hold)  # type: ignore[no-untyped-call]
 
 
 def _without_first(gradient: Tensor, count: int) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, activation, carry, pass_on
+from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, activation, carry
 from edgevsr.nets.ops import Net, Ops
 from edgevsr.spec import NetSpec
 
@@ -54,7 +54,7 @@ class Fsrcnn(Net):
         copies = max(1, min(_COPIES, self.spec.options["num_feat"] // (2 * colours)))
         for block in [self.extract, self.shrink, *self.maps, self.grow]:
             assert isinstance(block, CollapsibleConv)
-            pass_on(block, colours, copies if block is self.grow else 1)
+            block.pass_on(colours, copies if block is self.grow else 1)
         distance = (torch.arange(9) - self.deconv.padding + 0.5) / scale - 0.5
         tent = torch.clamp(1.0 - distance.abs(), min=0.0)
         carry(self.deconv, torch.outer(tent, tent), colours, copies)

@@ -97,4 +97,4 @@ def test_the_zoo_page_is_what_the_cards_say() -> None:
     assert zoo_page.PICTURE.read_bytes().startswith(b"\x89PNG")
     if zoo_page.curves():
         assert zoo_page.CURVES.read_bytes().startswith(b"\x89PNG")
-    assert {point.scale for point in zoo_page.ours()} == {2, 4}
+    assert {point.scale for point in zoo_page.ours()} == {2, 3, 4}

@@ -33,3 +33,4 @@ def test_what_is_missed_says_more() -> None:
 
 def test_others_have_none() -> None:
     assert told_of("sesr-m3-x3", {"Set5": 30.0}) == {}
+    assert told_of("sesr-m3-x2", {"Set2": 30.0}) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -24,10 +25,10 @@ from edgevsr.zoo import calibration_frames
 FRAMES = [frame[:32, :32] for frame in load_calibration(calibration_frames(), channels=1, limit=4)]
 
 
-def trained(name: str, steps: int = 20) -> Net:
+def trained(name: str, steps: int = 20, start: Net | None = None) -> Net:
     """A network after steps so large that whatever can change has changed."""
     torch.manual_seed(0)
-    net = build(replace(net_spec(name, 2, "relu"), expansion=32))
+    net = start or build(replace(net_spec(name, 2, "relu"), expansion=32))
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
@@ -53,12 +54,14 @@ def test_fsrcnn_starts_as_a_bilinear_upscale(name: str) -> None:
 @pytest.mark.parametrize(("name", "copies"), [("fsrcnn", 8), ("fsrcnn-s-rgb", 5)])
 def test_training_changes_all_but_the_frame_on_its_way(name: str, copies: int) -> None:
     before, graph = narrow_graph(trained(name, steps=0)), narrow_graph(trained(name))
+    again = narrow_graph(trained(name, start=deepcopy(trained(name, steps=0))))
     colours = graph.tensors["frame"].channels
     frame = np.random.default_rng(0).random((1, 10, 12, colours), np.float32)
     tensors = run_float(graph, {"frame": frame})
-    for node, old in zip(graph.nodes, before.nodes, strict=True):
+    for node, old, copied in zip(graph.nodes, before.nodes, again.nodes, strict=True):
         assert node.weight is not None
         assert old.weight is not None
+        np.testing.assert_array_equal(copied.weight, node.weight)
         kept = int((node.weight == old.weight).all(axis=(1, 2, 3)).sum())
         if node.op == "conv2d":
             np.testing.assert_array_equal(tensors[node.output][..., :colours], frame)
