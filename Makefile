@@ -55,7 +55,7 @@ test: $(INSTALLED) page-for-tests
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m tests.chromium
-	$(BIN)/pytest --numprocesses auto --dist worksteal
+	$(BIN)/pytest --numprocesses auto
 
 crosscheck: $(INSTALLED)
 	tests/crosscheck/crosscheck.sh
