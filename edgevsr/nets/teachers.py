@@ -18,6 +18,7 @@ from edgevsr.errors import EdgeVsrError, SourceError, SpecError, missing_extra, 
 from edgevsr.files import CHECKPOINT, sha256_of
 from edgevsr.nets.checkpoint import load_net
 from edgevsr.nets.features import FeatureTap, find_features
+from edgevsr.nets.narrow_form import open_narrow
 from edgevsr.nets.ops import Net, RecurrentNet
 from edgevsr.nets.references.base import Reference, luma
 from edgevsr.nets.references.catalogue import SYSTEMS, find_system, is_reference
@@ -178,7 +179,8 @@ class SpandrelTeacher(Teacher):
 
 def open_teacher(source: str, weights: Path | None = None) -> Teacher:
     """Return the teacher that `source` names: a reference's name with its published `weights`, a
-    run folder or checkpoint of this project, or another single-image checkpoint (spandrel).
+    run folder, checkpoint or narrow float .onnx of this project, or another single-image checkpoint
+    (spandrel).
 
     Raises:
         SpecError: a reference without weights, or weights for what brings its own.
@@ -205,7 +207,7 @@ def open_teacher(source: str, weights: Path | None = None) -> Teacher:
             f"{nearest(source, SYSTEMS)}; expected a run folder, a checkpoint, or a name of: "
             "edgevsr list zoo, edgevsr list references"
         )
-    return _own(path) if _is_own(path) else _foreign(path)
+    return _own(path) if path.suffix == ".onnx" or _is_own(path) else _foreign(path)
 
 
 def _reference(name: str, weights: Path) -> ReferenceTeacher:
@@ -216,7 +218,7 @@ def _reference(name: str, weights: Path) -> ReferenceTeacher:
 
 
 def _own(path: Path) -> Teacher:
-    net, _ = load_net(path)
+    net = open_narrow(path) if path.suffix == ".onnx" else load_net(path)[0]
     spec, digest = net.spec, sha256_of(path)
     if isinstance(net, ReferenceNet):
         least = net.reference.least

@@ -6,7 +6,6 @@ Source: Net2Net, Chen et al., ICLR 2016; here nothing reads what is new, so no n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,13 +13,10 @@ from torch import Tensor, nn
 
 from edgevsr.errors import SpecError
 from edgevsr.files import CHECKPOINT
-from edgevsr.graph.from_onnx import graph_from_onnx
 from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, Slope
 from edgevsr.nets.checkpoint import load_net
+from edgevsr.nets.narrow_form import Block, open_narrow
 from edgevsr.nets.ops import Net
-from edgevsr.nets.registry import build, net_spec
-from edgevsr.spec import ACTIVATIONS
-from edgevsr.training.narrow_form import Block, take_narrow
 
 #: Whose blocks can be passed by.
 _RESIDUAL = ("sesr", "rsesr")
@@ -51,7 +47,8 @@ def warm_start(net: Net, path: Path) -> None:
         if isinstance(module, Block):
             grown = _grown(module, parts, features=alike)
         elif alike and isinstance(module, nn.PReLU) and parts:
-            grown = {"weight": _first(parts["weight"], module.weight.detach())}
+            slopes = parts["weight"].expand(source.spec.options["num_feat"])
+            grown = {"weight": _first(slopes, module.weight.detach())}
         fitting |= {f"{name}.{key}": value for key, value in grown.items()}
     if not fitting:
         raise SpecError(f"--init {path}: no weight has the name and shape of this net's")
@@ -62,23 +59,9 @@ def warm_start(net: Net, path: Path) -> None:
 
 def _open(path: Path, expansion: int) -> Net:
     """Return the wide network of a file; one that is narrow there gets this expansion."""
-    if path.suffix != ".onnx":
-        return load_net(path / CHECKPOINT if path.is_dir() else path)[0]
-    graph = graph_from_onnx(path)
-    if graph.quantized:
-        raise SpecError(f"--init {path}: is quantized; give the float network it came from")
-    try:
-        name, activation = str(graph.meta["net"]), str(graph.meta["activation"])
-    except KeyError as error:
-        raise SpecError(
-            f"--init {path}: does not say which network of edgevsr it is; give a run, a checkpoint "
-            "or an .onnx that collapse wrote"
-        ) from error
-    if activation not in ACTIVATIONS:
-        raise SpecError(f"--init {path}: activation {activation!r} is not known")
-    source = build(replace(net_spec(name, graph.scale, activation), expansion=expansion))
-    take_narrow(source, graph)
-    return source
+    if path.suffix == ".onnx":
+        return open_narrow(path, expansion)
+    return load_net(path / CHECKPOINT if path.is_dir() else path)[0]
 
 
 def _is_alike(net: Net, source: Net) -> bool:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from edgevsr.errors import SourceError
 from edgevsr.graph.ir import Array, Graph, Node
 from edgevsr.nets.blocks import CollapsibleDeconv
+from edgevsr.nets.narrow_form import Block, blocks_of
 from edgevsr.nets.ops import Net
-from edgevsr.training.narrow_form import Block, blocks_of
 
 #: A step's size beside the one it would have had before, by the parameter's name; broadcasts.
 Proportions = dict[str, Tensor]

@@ -30,6 +30,7 @@ from edgevsr.graph.ir import Node, QuantParams
 from edgevsr.graph.reference_int8 import convolution_multiplier, product_multiplier
 from edgevsr.graph.streaming import is_recurrent
 from edgevsr.nets.blocks import CollapsibleDeconv, subpixel_kernel
+from edgevsr.nets.narrow_form import blocks_of, freeze_slopes, take_narrow
 from edgevsr.nets.ops import Net, TorchOps
 from edgevsr.nets.streaming import inputs_by_role
 from edgevsr.quantization.learned import ranges_from_json
@@ -39,7 +40,6 @@ from edgevsr.training import fake_quant
 from edgevsr.training.fake_quant import Limits, SumRule
 from edgevsr.training.fake_rectify import rectifier_rule, rectify
 from edgevsr.training.learned_ranges import LearnedRanges, Range
-from edgevsr.training.narrow_form import blocks_of, freeze_slopes, take_narrow
 from edgevsr.training.proportions import Proportions, rescale
 
 #: A node as a function of its inputs' centred codes.

@@ -99,7 +99,7 @@ def train(
     is bf16 on a GPU, else float32; on CPUs with bf16 instructions, "bf16" with `compiled` (kernels
     made for the step, by a C++ compiler) is about three times as fast.
 
-    `teacher` is a network to learn from beside HR: a run, a checkpoint, a shipped wide network, a
+    `teacher` is a network to learn from beside HR: a run, a checkpoint, a shipped network, a
     reference's name with its published `weights`, or a single-image checkpoint of another project
     (with spandrel). What it makes of the data is computed once and kept in `cache`. Its output has
     `teacher_weight` (0.5) of the loss; its features come on top with `feature_weight`.

@@ -256,6 +256,15 @@ def test_a_larger_net_starts_from_a_smaller_one(
         assert not torch.equal(value, old), name
 
 
+def test_one_slope_a_layer_starts_one_a_channel(tmp_path: Path) -> None:
+    small = random_net("sesr-f12-m3", 2, "leaky", seed=5)
+    save_net(tmp_path / "small.safetensors", small, small.spec, {})
+    net = build(replace(net_spec("sesr-f20-m5", 2, "prelu"), expansion=24))
+    warm_start(net, tmp_path / "small.safetensors")
+    frame = torch.rand(1, 1, 12, 12)
+    torch.testing.assert_close(net(frame), small(frame), rtol=0, atol=1e-5)
+
+
 def test_a_larger_net_of_another_scale_takes_no_smaller_features(tmp_path: Path) -> None:
     small = random_net("sesr-f12-m3", 2, "relu", seed=5)
     save_net(tmp_path / "small.safetensors", small, small.spec, {})

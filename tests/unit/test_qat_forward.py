@@ -18,6 +18,7 @@ from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.graph.reference import run_float
 from edgevsr.graph.streaming import is_recurrent, stream
 from edgevsr.nets.blocks import Slope
+from edgevsr.nets.narrow_form import blocks_of, take_narrow
 from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build, net_spec
 from edgevsr.quantization.calibration import load_calibration
@@ -26,7 +27,6 @@ from edgevsr.quantization.ptq import plan_and_quantize, quantize_graph
 from edgevsr.quantization.ranges import IMAGE
 from edgevsr.sources import list_zoo, open_source
 from edgevsr.spec import Activation
-from edgevsr.training.narrow_form import blocks_of, take_narrow
 from edgevsr.training.qat import Int8Net, prepare
 from edgevsr.zoo import calibration_frames
 from tests.recurrent import moving_clip

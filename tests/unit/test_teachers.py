@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgevsr.errors import SourceError, SpecError
+from edgevsr.graph.reference import run_float
 from edgevsr.nets.checkpoint import save_net
 from edgevsr.nets.features import find_features
 from edgevsr.nets.references.basicvsr import BasicVsr
@@ -24,6 +25,8 @@ from edgevsr.nets.teachers import (
     TeacherId,
     open_teacher,
 )
+from edgevsr.sources import open_source
+from edgevsr.zoo import zoo_path
 
 
 def test_features_keep_step_with_frames_when_a_clip_is_cut() -> None:
@@ -57,6 +60,20 @@ def test_a_doubled_frame_rate_teaches_the_frames_there_are() -> None:
         whole = net(clip[None])[0, ::2]
     assert torch.allclose(torch.stack([sr for sr, _ in found]), whole, atol=1e-5)
     assert [tuple(features.shape) for _, features in found] == [(8, 10, 12)] * 3
+
+
+@pytest.mark.parametrize("name", ["sesr-m3-x2", "fsrcnn-x2"])
+def test_a_shipped_network_teaches_what_its_file_computes(name: str) -> None:
+    teacher = open_teacher(str(zoo_path(name)))
+    clip = torch.rand(2, 1, 12, 14)
+    expected = run_float(open_source(name).graph, {"frame": clip.permute(0, 2, 3, 1).numpy()})["sr"]
+    for sr, frame in zip(teacher.answer(clip), expected, strict=True):
+        torch.testing.assert_close(sr.permute(1, 2, 0), torch.from_numpy(frame), rtol=0, atol=1e-4)
+
+
+def test_a_quantized_network_does_not_teach() -> None:
+    with pytest.raises(SpecError, match="give the float network"):
+        open_teacher(str(zoo_path("sesr-m3-x2-w8a8")))
 
 
 def test_a_net_that_works_at_hr_size_has_no_features_to_teach() -> None:

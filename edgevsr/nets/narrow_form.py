@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edgevsr.errors import SpecError
+from edgevsr.graph.from_onnx import graph_from_onnx
 from edgevsr.graph.ir import Graph, Node
 from edgevsr.nets.blocks import CollapsibleConv, CollapsibleDeconv, Slope
 from edgevsr.nets.ops import Net
+from edgevsr.nets.registry import build, net_spec
+from edgevsr.spec import ACTIVATIONS, NetSpec
 
 Block = CollapsibleConv | CollapsibleDeconv
 
@@ -98,6 +103,30 @@ def take_narrow(net: Net, graph: Graph) -> None:
             slopes = _slopes(nodes.get(name))
             if isinstance(module, Slope | nn.PReLU):
                 module.weight.copy_(torch.as_tensor(slopes).expand_as(module.weight))
+
+
+def open_narrow(path: Path, expansion: int = NetSpec.expansion) -> Net:
+    """Return the wide network, of so many channels inside, of a narrow float .onnx.
+
+    Raises:
+        SourceError: the file is damaged.
+        SpecError: it is quantized, or no network of this project.
+    """
+    graph = graph_from_onnx(path)
+    if graph.quantized:
+        raise SpecError(f"{path}: is quantized; give the float network it came from")
+    try:
+        name, activation = str(graph.meta["net"]), str(graph.meta["activation"])
+    except KeyError as error:
+        raise SpecError(
+            f"{path}: does not say which network of edgevsr it is; give a run, a checkpoint or an "
+            ".onnx that collapse wrote"
+        ) from error
+    if activation not in ACTIVATIONS:
+        raise SpecError(f"{path}: activation {activation!r} is not known")
+    net = build(replace(net_spec(name, graph.scale, activation), expansion=expansion))
+    take_narrow(net, graph)
+    return net
 
 
 def _slopes(node: Node | None) -> Any:
