@@ -1,9 +1,11 @@
 """From a finished run to a shipped network: the files of `edgevsr/zoo/` and their cards.
 
     python -m edgevsr.shipping RUN --sets FOLDER [--wide] [--calib FRAMES]
+    python -m edgevsr.shipping NAME --int8 --sets FOLDER [--calib FRAMES]
 
 Collapses and quantizes the run on the shipped frames or on FRAMES, reads each test set once, and
-writes NAME.onnx, NAME-w8a8.onnx and, with --wide, NAME-wide.safetensors, each with NAME.json.
+writes NAME.onnx, NAME-w8a8.onnx and, with --wide, NAME-wide.safetensors, each with NAME.json. With
+--int8 the shipped float network NAME is quantized anew, and its NAME-w8a8 files alone are written.
 """
 
 from __future__ import annotations
@@ -21,25 +23,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from edgevsr import card_scores
 from edgevsr.aims import told_of
 from edgevsr.cli import guarded
-from edgevsr.clip_scores import ClipMeans
 from edgevsr.collapsing import CollapsedNet, collapse_checkpoint
-from edgevsr.drift import measure_drift
 from edgevsr.errors import DataError, SourceError
-from edgevsr.evaluation import Evaluation, LrY, Picture, evaluate_model, read_pictures
+from edgevsr.evaluation import Picture, read_pictures
 from edgevsr.exporters.onnx import onnx_bytes
 from edgevsr.files import CHECKPOINT, write_bytes, write_json
+from edgevsr.graph.from_onnx import graph_from_onnx
 from edgevsr.graph.ir import Graph
 from edgevsr.graph.quantize_int import RANGES_KEY
 from edgevsr.graph.streaming import is_recurrent
 from edgevsr.nets.checkpoint import load_net, save_net
 from edgevsr.nets.registry import net_spec
 from edgevsr.quantization.calibration import load_calibration, load_for
-from edgevsr.quantization.learned import quantize_learned
+from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
 from edgevsr.quantization.ptq import Scheme, quantize_graph
 from edgevsr.quantization.ranges import RANGES, Ranges
-from edgevsr.runtime.model import SrModel
 from edgevsr.spec import NetSpec
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.resuming import CONFIG
@@ -88,14 +89,14 @@ def ship(
     collapsed = _collapse(checkpoint, keep=wide)
     trained = collapsed if basis == run else collapse_checkpoint(run / CHECKPOINT)
     recurrent = is_recurrent(collapsed.graph)
-    calib = calib or (sample_clip() if recurrent else calibration_frames())
+    calib = calib or _calibration(trained.graph)
     if config.qat:
         int8 = quantize_learned(trained.graph)
     else:
         frames = load_for(trained.graph, calib)
         int8 = quantize_graph(trained.graph, frames, Scheme(ranges=ranges))
-    pictures = {_set_name(each): list(read_pictures(each, config.spec.scale)) for each in sets}
-    scores = _scores(collapsed.graph, int8, pictures)
+    pictures = _pictures(sets, config.spec.scale)
+    scores = card_scores.measure(collapsed.graph, int8, pictures)
     forms = {"narrow": name, "w8a8": f"{name}-w8a8"} | ({"wide": f"{name}-wide"} if wide else {})
     for form, form_name in forms.items():
         columns = ("int8",) if form == "w8a8" else ("float", "8bit")
@@ -108,22 +109,71 @@ def ship(
             "form": form,
             "params": params,
             **_common(config, collapsed, told),
-            "psnr_y_db": _table(scores, columns, recurrent, "psnr_y_db", 3),
-            "ssim_y": _table(scores, columns, recurrent, "ssim_y", 4),
+            **_figures(scores, columns, collapsed.graph),
         }
         if form != "w8a8":
             card |= told_of(name, {each: row["float"] for each, row in card["psnr_y_db"].items()})
         else:
             card["calibration"] = "trained" if config.qat else calib.name
             card["ranges"] = "trained" if config.qat else ranges
-        if recurrent:
-            card["clips"] = _clips(scores, columns)
         if recurrent and form == "w8a8":
-            card["drift"] = _drift(collapsed.graph, int8, pictures)
+            card["drift"] = card_scores.drift(collapsed.graph, int8, pictures)
         write_json(folder / f"{form_name}.json", card, force=True)
     write_bytes(folder / f"{name}.onnx", onnx_bytes(collapsed.graph), force=True)
     write_bytes(folder / f"{name}-w8a8.onnx", onnx_bytes(int8), force=True)
     return list(forms.values())
+
+
+def quantize_shipped(
+    name: str,
+    sets: Sequence[Path],
+    folder: Path = ZOO,
+    calib: Path | None = None,
+    ranges: Ranges = "mse",
+) -> str:
+    """Write the int8 form of a shipped float network anew and return its name.
+
+    Its card keeps what it says of training.
+
+    Raises:
+        SourceError: there is no such pair of files, or the network was trained for int8.
+        DataError: a test set holds no picture.
+    """
+    source, card_path = folder / f"{name}.onnx", folder / f"{name}-w8a8.json"
+    if not source.is_file() or not card_path.is_file():
+        raise SourceError(f"{name}: expected {source} and {card_path}; ship its run first")
+    graph, card = graph_from_onnx(source), json.loads(card_path.read_text("utf-8"))
+    if has_learned_ranges(graph):
+        raise SourceError(f"{name}: brings the ranges it was trained with; ship its run again")
+    recurrent, calib = is_recurrent(graph), calib or _calibration(graph)
+    int8 = quantize_graph(graph, load_for(graph, calib), Scheme(ranges=ranges))
+    pictures = _pictures(sets, graph.scale)
+    scores = card_scores.measure(graph, int8, pictures)
+    card |= {"calibration": calib.name, "ranges": ranges}
+    card |= _figures(scores, ("int8",), graph)
+    if recurrent:
+        card["drift"] = card_scores.drift(graph, int8, pictures)
+    write_json(card_path, card, force=True)
+    write_bytes(folder / f"{name}-w8a8.onnx", onnx_bytes(int8), force=True)
+    return f"{name}-w8a8"
+
+
+def _figures(scores: card_scores.Scores, columns: Sequence[str], graph: Graph) -> dict[str, Any]:
+    """Return what a card says of its form's quality."""
+    recurrent = is_recurrent(graph)
+    found: dict[str, Any] = {
+        "psnr_y_db": card_scores.table(scores, columns, recurrent, "psnr_y_db", 3),
+        "ssim_y": card_scores.table(scores, columns, recurrent, "ssim_y", 4),
+    }
+    return found | ({"clips": card_scores.clips(scores, columns)} if recurrent else {})
+
+
+def _calibration(graph: Graph) -> Path:
+    return sample_clip() if is_recurrent(graph) else calibration_frames()
+
+
+def _pictures(sets: Sequence[Path], scale: int) -> dict[str, list[Picture]]:
+    return {card_scores.set_name(each): list(read_pictures(each, scale)) for each in sets}
 
 
 def _basis(run: Path, config: TrainConfig) -> Path:
@@ -259,78 +309,14 @@ def _common(
     }
 
 
-def _set_name(folder: Path) -> str:
-    return folder.name.removesuffix("_jpg")
-
-
-def _scores(
-    graph: Graph, int8: Graph, sets: Mapping[str, list[Picture]]
-) -> dict[str, dict[str, Evaluation]]:
-    """Return, for each test set, the scores of "float", "8bit" and "int8"."""
-    forms: tuple[tuple[str, SrModel, LrY], ...] = (
-        ("float", SrModel.open(graph), "float"),
-        ("8bit", SrModel.open(graph), "8bit"),
-        ("int8", SrModel.open(int8), "8bit"),
-    )
-    scores: dict[str, dict[str, Evaluation]] = {}
-    for name, pictures in sets.items():
-        scores[name] = {form: evaluate_model(model, pictures, y) for form, model, y in forms}
-        figures = {form: f"{score.psnr_y_db:.3f}" for form, score in scores[name].items()}
-        print(name, figures, file=sys.stderr)
-    return scores
-
-
-def _table(
-    scores: dict[str, dict[str, Evaluation]],
-    columns: Sequence[str],
-    over_clips: bool,
-    figure: str,
-    digits: int,
-) -> dict[str, dict[str, float]]:
-    """Return {set: {column: mean}}, over pictures or over clips."""
-
-    def mean(score: Evaluation) -> float:
-        clips = ClipMeans(score.clips).to_json() if over_clips else {}
-        return round(float(clips[figure] if over_clips else getattr(score, figure)), digits)
-
-    return {name: {form: mean(forms[form]) for form in columns} for name, forms in scores.items()}
-
-
-def _clips(
-    scores: dict[str, dict[str, Evaluation]], columns: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return {set: {clip: {column: figures}}}."""
-    return {
-        name: {
-            clip.name: {
-                form: {
-                    key: value if value is None else round(value, 4)
-                    for key, value in forms[form].clips[number].figures().items()
-                }
-                for form in columns
-            }
-            for number, clip in enumerate(forms[columns[0]].clips)
-        }
-        for name, forms in scores.items()
-    }
-
-
-def _drift(graph: Graph, int8: Graph, sets: Mapping[str, list[Picture]]) -> dict[str, Any]:
-    """Return what int8 loses over a thousand frames of the last clip of the sets."""
-    name, pictures = list(sets.items())[-1]
-    last = pictures[-1].clip
-    if last is None:
-        raise DataError(f"{name}: holds no clip; a recurrent network is measured on clips")
-    clip = [picture for picture in pictures if picture.clip == last]
-    return measure_drift(SrModel.open(graph), SrModel.open(int8), clip).to_json()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m edgevsr.shipping", description=__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("run", type=Path, metavar="RUN", help="or NAME with --int8")
     parser.add_argument("--sets", type=Path, nargs="+", required=True, metavar="FOLDER")
-    parser.add_argument("--wide", action="store_true", help="ship the wide network too")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--wide", action="store_true", help="ship the wide network too")
+    form.add_argument("--int8", action="store_true", help="a shipped network's int8 form alone")
     parser.add_argument("--calib", type=Path, metavar="FRAMES", help="LR frames or clips")
     parser.add_argument("--ranges", choices=RANGES, default="mse", help="of activations")
     arguments = parser.parse_args(argv)
@@ -339,8 +325,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = [str(path) for path in arguments.sets if not path.is_dir()]
         if missing:
             raise DataError(f"{', '.join(missing)}: no such test set")
-        given = (arguments.run, arguments.sets, arguments.wide, ZOO)
-        print("\n".join(ship(*given, arguments.calib, arguments.ranges)))
+        how = ZOO, arguments.calib, arguments.ranges
+        if arguments.int8:
+            print(quantize_shipped(arguments.run.name, arguments.sets, *how))
+        else:
+            print("\n".join(ship(arguments.run, arguments.sets, arguments.wide, *how)))
         return 0
 
     return guarded(act)

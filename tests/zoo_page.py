@@ -90,8 +90,9 @@ _LADDER = """
 ## From float to int8, rung by rung
 
 PSNR-Y on the same 8-bit luma, Set5 / Set14, and in brackets what is lost against float32; measured
-by `python -m benchmarks.precisions NET… --data Set5 Set14 --json`. "Reconstructed" fits each
-layer's weights to what the layers before it deliver in int8 and rounds them together.
+by `python -m benchmarks.precisions NET… --data Set5 Set14 --json`, calibrated as their recipes say
+(`--calib`): SESRs on LR frames of General-100 and T91, FSRCNN on the sample clip. "Reconstructed"
+fits each layer's weights to what the layers before it deliver in int8 and rounds them together.
 
 """
 _PEERS = """

@@ -23,6 +23,7 @@ from edgevsr.quantization.equalization import equalize
 from edgevsr.quantization.layerwise import ROUNDINGS, Layerwise, Rounding, Scheme
 from edgevsr.quantization.ranges import IMAGE, Ranges
 from edgevsr.quantization.recurrence import Feed, as_clips, fold_states, roll, states_as_images
+from edgevsr.quantization.residual import in_picture_steps, residuals
 from edgevsr.quantization.sensitivity import channel_weights
 from edgevsr.quantization.slopes import on_slope_grid, rounded_once
 
@@ -169,9 +170,11 @@ def _choose_ranges(
         else:
             qparams[before] = given
             graph, qparams[after] = rounded_once(graph, node, given, made)
+    added = residuals(graph, qparams)
     for name in graph.tensors:
         if name not in qparams:
-            qparams[name] = choosing.choose(samples[name], ranges, weights.get(name))
+            found = choosing.choose(samples[name], ranges, weights.get(name))
+            qparams[name] = in_picture_steps(samples[name], found) if name in added else found
     return graph, {name: qparams[name] for name in graph.tensors}
 
 

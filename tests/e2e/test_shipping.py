@@ -16,7 +16,7 @@ from PIL import Image
 
 import edgevsr
 from edgevsr.errors import SourceError
-from edgevsr.shipping import main, ship
+from edgevsr.shipping import main, quantize_shipped, ship
 from edgevsr.sources import open_source
 from edgevsr.verbs.evaluate import evaluate
 from edgevsr.verbs.train import train
@@ -69,6 +69,42 @@ def test_cards_hold_what_evaluate_measures(run: Path, tmp_path: Path) -> None:
         assert card["training"]["curve"] == logged(run)
     assert open_source(tmp_path / "sesr-m3-x2-wide.safetensors").kind == "trained"
     assert open_source(tmp_path / "sesr-m3-x2-w8a8.onnx").kind == "quantized"
+
+
+def test_a_shipped_network_is_quantized_anew_on_other_frames(run: Path, tmp_path: Path) -> None:
+    sets, zoo = [run.parent / "Set2"], tmp_path / "zoo"
+    zoo.mkdir()
+    ship(run, sets, wide=False, folder=zoo)
+    before = {path.name: path.read_bytes() for path in zoo.iterdir()}
+    frames = shutil.copytree(run.parent / "photos", tmp_path / "some-frames")
+    assert quantize_shipped("sesr-m3-x2", sets, zoo, frames, "minmax") == "sesr-m3-x2-w8a8"
+    after = {path.name: path.read_bytes() for path in zoo.iterdir()}
+    changed = {name for name, content in after.items() if before.get(name) != content}
+    assert changed == {"sesr-m3-x2-w8a8.json", "sesr-m3-x2-w8a8.onnx"}
+    card, old = (json.loads(files["sesr-m3-x2-w8a8.json"]) for files in (after, before))
+    assert (card["calibration"], card["ranges"]) == ("some-frames", "minmax")
+    assert card["training"] == old["training"]
+    int8 = tmp_path / "int8.onnx"
+    edgevsr.quantize(zoo / "sesr-m3-x2.onnx", calib=frames, ranges="minmax", output=int8)
+    score = evaluate(int8, data=sets[0]).to_json()["psnr_y_db"]
+    assert card["psnr_y_db"]["Set2"]["int8"] == round(score, 3)
+    assert (
+        open_source(int8).graph.qparams == open_source(zoo / "sesr-m3-x2-w8a8.onnx").graph.qparams
+    )
+
+
+def test_only_shipped_networks_not_trained_for_int8_are_quantized_anew(
+    run: Path, tmp_path: Path
+) -> None:
+    sets, cache = [run.parent / "Set2"], run.parent / "cache"
+    with pytest.raises(SourceError, match="ship its run first"):
+        quantize_shipped("sesr-m3-x2", sets, tmp_path)
+    ship(run, sets, wide=False, folder=tmp_path)
+    data = run.parent / "photos"
+    train_briefly("sesr-m3", data=data, out=tmp_path / "qat", cache=cache, init=run, qat=True)
+    edgevsr.collapse(tmp_path / "qat", output=tmp_path / "sesr-m3-x2.onnx", force=True)
+    with pytest.raises(SourceError, match="trained with"):
+        quantize_shipped("sesr-m3-x2", sets, tmp_path)
 
 
 def test_a_run_trained_for_int8_ships_beside_the_float_net_it_began_from(
