@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_int16_activations_lose_less_than_int8(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drops = {}
+    drops, errors = {}, {}
     for activations, form in (("int8", "w8a8"), ("int16", "w8a16")):
         words = ["quantize", "net.onnx", "--calib", str(calibration_frames()), "--data", "hr"]
         assert main([*words, "--activations", activations, "--json"]) == 0
@@ -41,7 +41,9 @@ def test_int16_activations_lose_less_than_int8(
         assert result["output"] == f"net-{form}.onnx"
         assert result["activations"] == activations
         drops[activations] = abs(result["psnr_drop_db"])
-    assert drops["int16"] < drops["int8"]
+        errors[activations] = result["damage"]["error"]
+    # Of the picture: what is lost in PSNR-Y, less than 0.001 dB by either, is left to chance.
+    assert errors["int16"] < 0.7 * errors["int8"]
     verified = edgevsr.verify("net-w8a16.onnx", against="net.onnx").to_json()
     assert verified["passed"]
     assert verified["runtime"] == "onnxruntime"
