@@ -74,9 +74,11 @@ def test_cards_hold_what_evaluate_measures(run: Path, tmp_path: Path) -> None:
 def test_a_shipped_network_is_quantized_anew_on_other_frames(run: Path, tmp_path: Path) -> None:
     sets, zoo = [run.parent / "Set2"], tmp_path / "zoo"
     zoo.mkdir()
-    ship(run, sets, wide=False, folder=zoo)
+    ship(run, sets, wide=False, folder=zoo, calib=run.parent / "photos")
     before = {path.name: path.read_bytes() for path in zoo.iterdir()}
-    frames = shutil.copytree(run.parent / "photos", tmp_path / "some-frames")
+    frames = tmp_path / "some-frames"
+    shutil.copytree(run.parent / "Set2", frames / "two")
+    shutil.copytree(run.parent / "Set2", frames / "more")
     assert quantize_shipped("sesr-m3-x2", sets, zoo, frames, "minmax") == "sesr-m3-x2-w8a8"
     after = {path.name: path.read_bytes() for path in zoo.iterdir()}
     changed = {name for name, content in after.items() if before.get(name) != content}
@@ -99,7 +101,7 @@ def test_only_shipped_networks_not_trained_for_int8_are_quantized_anew(
     sets, cache = [run.parent / "Set2"], run.parent / "cache"
     with pytest.raises(SourceError, match="ship its run first"):
         quantize_shipped("sesr-m3-x2", sets, tmp_path)
-    ship(run, sets, wide=False, folder=tmp_path)
+    ship(run, sets, wide=False, folder=tmp_path, calib=run.parent / "photos")
     data = run.parent / "photos"
     train_briefly("sesr-m3", data=data, out=tmp_path / "qat", cache=cache, init=run, qat=True)
     edgevsr.collapse(tmp_path / "qat", output=tmp_path / "sesr-m3-x2.onnx", force=True)
@@ -113,9 +115,9 @@ def test_a_run_trained_for_int8_ships_beside_the_float_net_it_began_from(
     data, cache = run.parent / "photos", run.parent / "cache"
     train_briefly("sesr-m3", data=data, out=tmp_path / "qat", cache=cache, init=run, qat=True)
     sets = [run.parent / "Set2"]
-    ship(run, sets, wide=False, folder=tmp_path)
+    ship(run, sets, wide=False, folder=tmp_path, calib=run.parent / "photos")
     narrow = (tmp_path / "sesr-m3-x2.onnx").read_bytes()
-    ship(tmp_path / "qat", sets, wide=False, folder=tmp_path)
+    ship(tmp_path / "qat", sets, wide=False, folder=tmp_path, calib=run.parent / "photos")
     assert (tmp_path / "sesr-m3-x2.onnx").read_bytes() == narrow
     cards = [json.loads((tmp_path / f"sesr-m3-x2{end}.json").read_text()) for end in ("", "-w8a8")]
     assert [card["training"]["steps"] for card in cards] == [2, 4]
@@ -132,7 +134,7 @@ def test_a_run_trained_for_int8_ships_beside_the_float_net_it_began_from(
 
 
 def test_a_run_from_a_shipped_network_counts_its_training_too(run: Path, tmp_path: Path) -> None:
-    ship(run, [run.parent / "Set2"], wide=True, folder=tmp_path)
+    ship(run, [run.parent / "Set2"], wide=True, folder=tmp_path, calib=run.parent / "photos")
     train_briefly(
         "sesr-m3",
         data=run.parent / "photos",
@@ -141,7 +143,13 @@ def test_a_run_from_a_shipped_network_counts_its_training_too(run: Path, tmp_pat
         init=tmp_path / "sesr-m3-x2-wide.safetensors",
     )
     (tmp_path / "zoo").mkdir()
-    ship(tmp_path / "later", [run.parent / "Set2"], wide=False, folder=tmp_path / "zoo")
+    ship(
+        tmp_path / "later",
+        [run.parent / "Set2"],
+        wide=False,
+        folder=tmp_path / "zoo",
+        calib=run.parent / "photos",
+    )
     training = json.loads((tmp_path / "zoo" / "sesr-m3-x2.json").read_text())["training"]
     assert training["steps"] == 4
     assert training["curve"] == logged(run) + logged(tmp_path / "later", before=2)
@@ -160,7 +168,13 @@ def test_a_curve_is_of_the_networks_own_scale(run: Path, tmp_path: Path) -> None
         cache=run.parent / "cache",
         init=run,
     )
-    ship(tmp_path / "times4", [run.parent / "Set2"], wide=False, folder=tmp_path)
+    ship(
+        tmp_path / "times4",
+        [run.parent / "Set2"],
+        wide=False,
+        folder=tmp_path,
+        calib=run.parent / "photos",
+    )
     training = json.loads((tmp_path / "sesr-m3-x4.json").read_text())["training"]
     assert training["steps"] == 4
     assert training["curve"] == logged(tmp_path / "times4", before=2)
@@ -177,7 +191,9 @@ def test_a_long_curve_is_thinned_between_its_ends(run: Path, tmp_path: Path) -> 
         lines[0] = "1,1,0.1,nan,nan"
         header = (run / "log.csv").read_text().splitlines()[0]
         (folder / "log.csv").write_text("\n".join([header, *lines]) + "\n")
-    ship(folders[1], [run.parent / "Set2"], wide=False, folder=tmp_path)
+    ship(
+        folders[1], [run.parent / "Set2"], wide=False, folder=tmp_path, calib=run.parent / "photos"
+    )
     curve = json.loads((tmp_path / "sesr-m3-x2.json").read_text())["training"]["curve"]
     schema = json.loads(resources.files("edgevsr").joinpath("card.schema.json").read_text())
     jsonschema.validate(curve, schema["properties"]["training"]["properties"]["curve"])
