@@ -38,7 +38,7 @@ from edgevsr.graph.streaming import is_recurrent
 from edgevsr.nets.checkpoint import load_net, save_net
 from edgevsr.nets.registry import net_spec
 from edgevsr.quantization.calibration import load_calibration, load_for
-from edgevsr.quantization.learned import has_learned_ranges, quantize_learned
+from edgevsr.quantization.learned import quantize_learned
 from edgevsr.quantization.ptq import Scheme, quantize_graph
 from edgevsr.quantization.ranges import RANGES, Ranges
 from edgevsr.spec import NetSpec
@@ -55,6 +55,8 @@ _OPTIONS = (
 _FLAGS = ("qat", "compiled")
 _TRAINING_DATA = ZOO / "training_data.json"
 _CURVE_POINTS = 40
+#: What a card has for calibration and ranges where training settled them.
+_TRAINED = "trained"
 
 #: A run's folder, config and log.
 _Run = tuple[Path, TrainConfig, list[dict[str, str]]]
@@ -114,8 +116,8 @@ def ship(
         if form != "w8a8":
             card |= told_of(name, {each: row["float"] for each, row in card["psnr_y_db"].items()})
         else:
-            card["calibration"] = "trained" if config.qat else calib.name
-            card["ranges"] = "trained" if config.qat else ranges
+            card["calibration"] = _TRAINED if config.qat else calib.name
+            card["ranges"] = _TRAINED if config.qat else ranges
         if recurrent and form == "w8a8":
             card["drift"] = card_scores.drift(collapsed.graph, int8, pictures)
         write_json(folder / f"{form_name}.json", card, force=True)
@@ -143,8 +145,8 @@ def quantize_shipped(
     if not source.is_file() or not card_path.is_file():
         raise SourceError(f"{name}: expected {source} and {card_path}; ship its run first")
     graph, card = graph_from_onnx(source), json.loads(card_path.read_text("utf-8"))
-    if has_learned_ranges(graph):
-        raise SourceError(f"{name}: brings the ranges it was trained with; ship its run again")
+    if card["calibration"] == _TRAINED:
+        raise SourceError(f"{name}: was trained for int8; ship that run again")
     recurrent, calib = is_recurrent(graph), calib or _calibration(graph)
     int8 = quantize_graph(graph, load_for(graph, calib), Scheme(ranges=ranges))
     pictures = _pictures(sets, graph.scale)

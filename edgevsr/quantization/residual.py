@@ -16,7 +16,7 @@ from edgevsr.graph.ir import Graph, QuantParams
 from edgevsr.quantization.ranges import IMAGE, round_trip
 from edgevsr.spec import IMAGE_SCALE
 
-#: A picture's steps, −128 to 127 of them.
+#: In a picture's steps, −128 to 127 of them.
 RESIDUAL = QuantParams(IMAGE_SCALE, 0)
 
 
@@ -25,18 +25,16 @@ def residuals(graph: Graph, qparams: Mapping[str, QuantParams]) -> set[str]:
     found = set()
     for node in graph.nodes:
         if node.op == "add" and qparams.get(node.output) == IMAGE:
-            open_ends = [name for name in node.inputs if name not in qparams]
-            if len(open_ends) == 1 and all(
-                qparams[name] == IMAGE for name in node.inputs if name not in open_ends
-            ):
-                found.add(open_ends[0])
+            known = [qparams[name] for name in node.inputs if name in qparams]
+            if known == [IMAGE]:
+                found |= {name for name in node.inputs if name not in qparams}
     return found
 
 
 def in_picture_steps(values: NDArray[np.float32], otherwise: QuantParams) -> QuantParams:
     """Return the quantization of a residual from samples of it, (samples, channels).
 
-    That is `otherwise` where more is cut off by a picture's steps than rounded away by its own.
+    A picture's steps, unless they cut off more than `otherwise` rounds away.
     """
     low, high = (RESIDUAL.dequantize(np.array(code, np.int8)) for code in (-128, 127))
     cut = float(np.square(values - values.clip(low, high)).sum(dtype=np.float64))
