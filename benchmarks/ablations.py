@@ -1,6 +1,6 @@
 """What a choice in training or structure brings SESR-M5 ×2: each alone, on one short budget.
 
-    python -m benchmarks.ablations --data STILLS --sets SET… --runs FOLDER [--json FILE] [CHOICE…]
+    python -m benchmarks.ablations --data STILLS --sets SET… --runs FOLDER [--net NET] [CHOICE…]
 
 Without CHOICE all are run, the taught ones where a --teacher is given, each with every seed
 (--seeds 0 1); a run that is finished is scored again, not trained again. Scores are PSNR-Y in dB of
@@ -43,7 +43,7 @@ from edgevsr.training.plan import held_out
 from edgevsr.training.resuming import CONFIG, check_same, last_row
 from edgevsr.training.sampler import ClipSampler, PatchSampler
 
-STEPS, SCALE = 4000, 2
+NET, STEPS, SCALE = "sesr-m5", 4000, 2
 HELD_OUT = "held out"
 
 #: PSNR-Y in dB by set.
@@ -52,14 +52,14 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Choice:
-    """What differs from the base: the net, fields of the config, or the trainer itself.
+    """What differs from the base: another net, fields of the config, or the trainer itself.
 
     `gate` makes, for so many channels, what `add_gate` adds; it learns at `gate_rate` times the
     others' rate. Of the training pictures one in `every` is used. `taught` is what of the loss the
     teacher has, as the config names it.
     """
 
-    net: str = "sesr-m5"
+    net: str | None = None
     expansion: int = 256
     fields: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[Trainer], None] | None = None
@@ -204,6 +204,7 @@ CHOICES = {
     "no average": Choice(fields={"ema_decay": 0.0}),
     "richer of two patches": Choice(prepare=_draw_richer),
     "L2 in the last fifth": Choice(prepare=_square_at_last),
+    "rms of each patch": Choice(fields={"loss": "rms"}),
     "fixed filters": Choice("sesr-f16-m5-ecb"),
     "depthwise separable": Choice("sesr-f32-m7-dw"),
     "gate": Choice("sesr-f16-m5-gate"),
@@ -227,9 +228,10 @@ def train(
     cache: Path | None,
     steps: int = STEPS,
     teacher: Teacher | None = None,
+    net: str = NET,
 ) -> float:
     """Train what is not trained yet, and return the PSNR-Y of the held-out pictures in dB."""
-    spec = replace(net_spec(choice.net, SCALE), expansion=choice.expansion)
+    spec = replace(net_spec(choice.net or net, SCALE), expansion=choice.expansion)
     config = TrainConfig(
         spec, (str(data),), steps=steps, every=steps, lr=1e-3, seed=seed, precision="bf16",
         compiled=True,
@@ -300,6 +302,7 @@ def main() -> int:
     parser.add_argument("--teacher", metavar="SOURCE", help="who teaches the taught networks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--net", default=NET, help="whose choices they are, where none names one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -318,7 +321,7 @@ def main() -> int:
             for seed in options.seeds:
                 run = options.runs / f"{name.replace(' ', '-')}-{seed}"
                 choice = CHOICES[name]
-                given = (options.data, run, options.cache, options.steps, teacher)
+                given = (options.data, run, options.cache, options.steps, teacher, options.net)
                 value = train(choice, seed, *given)
                 scores = score(open_run(choice, run, options.threads), sets)
                 found[str(seed)] = {**scores, HELD_OUT: value}

@@ -101,7 +101,9 @@ def _train(verbs: Verbs[Any]) -> None:
     parser.add_argument(
         "--schedule", type=int, metavar="N", help="steps that the rate falls over, default all"
     )
-    parser.add_argument("--loss", choices=("l1", "l2"), help="default l1; l2 refines at the end")
+    parser.add_argument(
+        "--loss", choices=("l1", "l2", "rms"), help="default l1; rms: of each patch; l2 refines"
+    )
     parser.add_argument(
         "--init",
         metavar="SOURCE",

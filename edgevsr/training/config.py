@@ -10,7 +10,7 @@ from edgevsr.nets.registry import REFERENCE
 from edgevsr.spec import NetSpec
 from edgevsr.training.plan import learning_rate
 
-LOSSES = ("l1", "l2")
+LOSSES = ("l1", "l2", "rms")
 PRECISIONS = ("auto", "float32", "bf16")
 _LONGEST = 100
 _LEAST_SHRINK = 0.1
@@ -55,7 +55,7 @@ class TrainConfig:
     shrink: tuple[float, ...] = ()
     shrink_jpeg: tuple[float, ...] = ()
     form: Literal["collapsed", "expanded"] = "collapsed"
-    loss: Literal["l1", "l2"] = "l1"
+    loss: Literal["l1", "l2", "rms"] = "l1"
     init: str | None = None
     teacher: str | None = None
     teacher_sha256: str | None = None

@@ -1,4 +1,4 @@
-"""The training loop: L1 or L2, Adam under a cosine, averaged weights, resumable to the bit."""
+"""The training loop: Adam under a cosine, averaged weights, resumable to the bit."""
 
 from __future__ import annotations
 

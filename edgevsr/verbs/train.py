@@ -90,14 +90,15 @@ def train(
     Adam's peak rate, which falls over `schedule` steps (0: all), `patch` the side of a patch in LR
     pixels, `expansion` the channels inside a block (256), `shrink` the parts of their size at which
     stills are seen beside their own, `shrink_jpeg` those for JPEGs instead of theirs, `every` the
-    steps between checkpoints, `loss` "l1" or "l2" (the mean square that PSNR measures, for a last
-    refinement), `init` a run, a checkpoint, a collapsed .onnx or a shipped name whose fitting
-    weights are the start: of a SESR of fewer blocks or features of the same scale, all of them, as
-    the function it is. `qat` goes on from there with the int8 file's own arithmetic as the forward;
-    ranges are chosen on the training data first and travel on to `quantize`, which then takes no
-    frames. Without `val`, up to ten training files are held out for validation. `precision` "auto"
-    is bf16 on a GPU, else float32; on CPUs with bf16 instructions, "bf16" with `compiled` (kernels
-    made for the step, by a C++ compiler) is about three times as fast.
+    steps between checkpoints, `loss` "l1", "rms" (the root of each patch's mean square, averaged,
+    as PSNR is over pictures) or "l2" (the mean square, for a last refinement), `init` a run, a
+    checkpoint, a collapsed .onnx or a shipped name whose fitting weights are the start: of a SESR
+    of fewer blocks or features of the same scale, all of them, as the function it is. `qat` goes on
+    from there with the int8 file's own arithmetic as the forward; ranges are chosen on the training
+    data first and travel on to `quantize`, which then takes no frames. Without `val`, up to ten
+    training files are held out for validation. `precision` "auto" is bf16 on a GPU, else float32;
+    on CPUs with bf16 instructions, "bf16" with `compiled` (kernels made for the step, by a C++
+    compiler) is about three times as fast.
 
     `teacher` is a network to learn from beside HR: a run, a checkpoint, a shipped network, a
     reference's name with its published `weights`, or a single-image checkpoint of another project

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.ablations import (
     CHOICES,
+    NET,
     Choice,
     TorchModel,
     add_gate,
@@ -201,4 +202,4 @@ def test_a_taught_network_learns_what_its_teacher_says(stills: Path, tmp_path: P
 
 def test_every_choice_makes_a_network_that_exists() -> None:
     for choice in CHOICES.values():
-        assert net_spec(choice.net, 2).family == "sesr"
+        assert net_spec(choice.net or NET, 2).family == "sesr"
