@@ -4,9 +4,9 @@
 
 Without CHOICE all are run, the taught ones where a --teacher is given, each with every seed
 (--seeds 0 1); a run that is finished is scored again, not trained again. Scores are PSNR-Y in dB of
-the collapsed network, fed unrounded luma, and of the pictures held out of STILLS; a gated one has
-no narrow graph and is scored as trained. The table has means over the seeds, and ± half of what
-lies between the best and the worst of them.
+the collapsed network, fed unrounded luma, and of the pictures held out of STILLS; one that is gated
+or linear first has no narrow graph and is scored as trained. The table has means over the seeds,
+and ± half of what lies between the best and the worst of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from edgevsr.nets.ops import Net
 from edgevsr.nets.registry import build, net_spec
 from edgevsr.nets.teachers import Teacher, open_teacher
 from edgevsr.runtime.model import SrModel
-from edgevsr.spec import NetSpec
+from edgevsr.spec import Activation, NetSpec
 from edgevsr.training.config import TrainConfig
 from edgevsr.training.learner import Loss
 from edgevsr.training.loop import Trainer
@@ -54,13 +54,15 @@ Scores = dict[str, float]
 class Choice:
     """What differs from the base: another net, fields of the config, or the trainer itself.
 
-    `gate` makes, for so many channels, what `add_gate` adds; it learns at `gate_rate` times the
-    others' rate. Of the training pictures one in `every` is used. `taught` is what of the loss the
-    teacher has, as the config names it.
+    `linear_first`, the first layer has no activation behind it. `gate` makes, for so many channels,
+    what `add_gate` adds; it learns at `gate_rate` times the others' rate. Of the training pictures
+    one in `every` is used. `taught` is what of the loss the teacher has, as the config names it.
     """
 
     net: str | None = None
     expansion: int = 256
+    activation: Activation | None = None
+    linear_first: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[Trainer], None] | None = None
     gate: Callable[[int], nn.Module] | None = None
@@ -155,6 +157,13 @@ def add_gate(net: Net, gate: nn.Module) -> None:
     net.add_module("last", _Gated(net.get_submodule("last"), gate))
 
 
+def drop_first_activation(net: Net) -> None:
+    """Leave the first layer of a SESR linear, as its authors' code has it."""
+    acts = net.get_submodule("acts")
+    assert isinstance(acts, nn.ModuleList)
+    acts[0] = nn.Identity()
+
+
 def _train_gate(trainer: Trainer, gate: nn.Module, rate: float) -> None:
     net = trainer.learner.net
     add_gate(net, gate.to(trainer.accelerator.device))
@@ -205,6 +214,10 @@ CHOICES = {
     "richer of two patches": Choice(prepare=_draw_richer),
     "L2 in the last fifth": Choice(prepare=_square_at_last),
     "rms of each patch": Choice(fields={"loss": "rms"}),
+    "rms, ReLU": Choice(activation="relu", fields={"loss": "rms"}),
+    "rms, ReLU, first layer linear": Choice(
+        activation="relu", linear_first=True, fields={"loss": "rms"}
+    ),
     "fixed filters": Choice("sesr-f16-m5-ecb"),
     "depthwise separable": Choice("sesr-f32-m7-dw"),
     "gate": Choice("sesr-f16-m5-gate"),
@@ -231,7 +244,9 @@ def train(
     net: str = NET,
 ) -> float:
     """Train what is not trained yet, and return the PSNR-Y of the held-out pictures in dB."""
-    spec = replace(net_spec(choice.net or net, SCALE), expansion=choice.expansion)
+    spec = replace(
+        net_spec(choice.net or net, SCALE, choice.activation), expansion=choice.expansion
+    )
     config = TrainConfig(
         spec, (str(data),), steps=steps, every=steps, lr=1e-3, seed=seed, precision="bf16",
         compiled=True,
@@ -251,6 +266,8 @@ def train(
     trainer = Trainer(config, run, False, cache, teacher if choice.taught else None)
     if choice.prepare:
         choice.prepare(trainer)
+    if choice.linear_first:
+        drop_first_activation(trainer.learner.net)
     if choice.gate:
         _train_gate(trainer, choice.gate(spec.options["num_feat"]), choice.gate_rate)
     if choice.every > 1:
@@ -262,13 +279,16 @@ def train(
 
 
 def open_run(choice: Choice, run: Path, threads: int) -> Model:
-    """Return what a run has trained: the collapsed network, or the gated one as it is."""
+    """Return what a run has trained: the collapsed network, or as it is what cannot collapse."""
     path = run / CHECKPOINT
-    if choice.gate is None:
+    if choice.gate is None and not choice.linear_first:
         return SrModel.open(collapse_checkpoint(path).graph, threads=threads)
     tensors, info = load_checkpoint(path)
     net = build(NetSpec(**info["spec"]))
-    add_gate(net, choice.gate(net.spec.options["num_feat"]))
+    if choice.linear_first:
+        drop_first_activation(net)
+    if choice.gate:
+        add_gate(net, choice.gate(net.spec.options["num_feat"]))
     average = {name[4:]: value for name, value in tensors.items() if name.startswith("ema.")}
     load_weights(net, average, path)
     return TorchModel(net)

@@ -80,8 +80,8 @@ are held to theirs up to {gmac:g} GMAC.
 
 """
 _MISSED = """
-Where an aim is missed, the card says by how much, and what it would take. `{network}` after
-{steps:,} steps on fewer pictures (one seed, float):
+Where an aim is missed, the card says by how much, and what it would take. On fewer pictures (one
+seed, float):
 
 {table}
 
@@ -260,15 +260,18 @@ def _missed() -> str:
     )
     if told is None:
         return ""
-    over = told["over_pictures"]
-    names = list(over["rows"][0]["psnr_y_db"])
-    rows = [["pictures", *names], ["--:"] * (1 + len(names))]
-    for row in over["rows"]:
-        rows.append([str(row["pictures"]), *(f"{row['psnr_y_db'][name]:.3f}" for name in names)])
+    tables = told["over_pictures"]
+    names = list(tables[0]["rows"][0]["psnr_y_db"])
+    rows = [["network", "steps", "pictures", *names], [":--", *["--:"] * (2 + len(names))]]
+    for over in tables:
+        for row in over["rows"]:
+            figures = (f"{row['psnr_y_db'][name]:.3f}" for name in names)
+            rows.append(
+                [f"`{over['network']}`", f"{over['steps']:,}", str(row["pictures"]), *figures]
+            )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return _MISSED.format(network=over["network"], steps=over["steps"], table=table) + "\n".join(
-        textwrap.wrap(told["would_take"], 100)
-    ) + "\n"  # fmt: skip
+    wrapped = "\n".join(textwrap.wrap(told["would_take"], 100))
+    return f"{_MISSED.format(table=table)}{wrapped}\n"
 
 
 def _ladder_table() -> str:

@@ -168,6 +168,18 @@ def test_a_gated_run_is_averaged_kept_and_scored_with_its_gate(
     assert run(choice, stills, tmp_path) == value
 
 
+def test_a_linear_first_layer_is_trained_and_scored_so(stills: Path, tmp_path: Path) -> None:
+    choice = Choice(SMALL, activation="relu", fields=PLAIN, linear_first=True)
+    run(choice, stills, tmp_path)
+    model = open_run(choice, tmp_path, 1)
+    assert isinstance(model, TorchModel)
+    kinds = [type(act).__name__ for act in model.net.get_submodule("acts").children()]
+    assert kinds == ["Identity", "ReLU"]
+    sets = {"one": [Picture.of("one", picture(1), 2)]}
+    rectified = score(TorchModel(load_net(tmp_path / CHECKPOINT)[0]), sets)
+    assert abs(score(model, sets)["one"] - rectified["one"]) > 0.1
+
+
 def test_a_gate_learns_at_the_rate_of_its_choice(stills: Path, tmp_path: Path) -> None:
     moved = {}
     for rate in (0.0, 1.0, 10.0):
