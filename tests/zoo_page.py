@@ -55,9 +55,9 @@ int8 the rounded one. GMAC is for an output of 1280×720.
 """
 _DATA = """
 The data: 590 stills of General-100, T91 and BSDS500 and 139 crops of modern photographs. Networks
-of stills at ×2 and ×3 end on the lossless ones alone, General-100 and T91, at three sizes
-([ablations.md](ablations.md)), SESR-XL on these and the others at half of their size; recurrent
-ones then see all under a moving camera and 19 real clips, `-mc` ones 16 septuplets of Vimeo-90K
+of stills at ×2 and ×3 end on the lossless ones alone, General-100 and T91, at three sizes; SESRs of
+luma at ×2 then see all again, JPEGs at half of their size ([ablations.md](ablations.md)); recurrent
+ones see all under a moving camera and 19 real clips, `-mc` ones 16 septuplets of Vimeo-90K
 beside them. Steps count those of the network that one began as.
 
 """
