@@ -158,6 +158,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.count < 1:
         parser.error(f"--count {options.count}: expected 1 or more")
+    if options.output.suffix.lower() != ".png":
+        parser.error(f"--output {options.output}: expected a .png")
     strips = []
     try:
         for net in options.nets:

@@ -70,3 +70,9 @@ def test_what_cannot_be_shown_is_one_line(
     assert len(errors) == 2
     assert "smaller than the 52x36 of a crop" in errors[1]
     assert not output.exists()
+
+
+def test_the_sheet_is_a_png(stills: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([NET, "--data", str(stills), "-o", str(tmp_path / "sheet")])
+    assert not list(tmp_path.glob("sheet*"))
