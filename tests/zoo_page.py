@@ -93,9 +93,9 @@ PSNR-Y on the same 8-bit luma, Set5 / Set14, and in brackets what is lost agains
 by `python -m benchmarks.precisions NET… --data Set5 Set14 --json`, calibrated as their recipes say
 (`--calib`): SESRs on LR frames of General-100 and T91, FSRCNN on the sample clip. "Reconstructed"
 fits each layer's weights to what the layers before it deliver in int8 and rounds them together.
-"Trained", measured of four, goes on from the float network on lossless pictures: `edgevsr train NET
---scale 2 --activation relu --init NAME --qat --data general100 t91 --shrink 0.7 0.5 --expansion 64
---steps 1000 --lr 3e-5 --seed 91`.
+"Trained" goes on from the float network on lossless pictures, with its own scale and activation:
+`edgevsr train NET --scale 2 --activation relu --init NAME --qat --data general100 t91 --shrink 0.7
+0.5 --expansion 64 --steps 1000 --lr 3e-5 --seed 91`.
 
 """
 _PEERS = """
