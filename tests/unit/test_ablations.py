@@ -11,19 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.ablations import (
-    CHOICES,
-    NET,
-    Choice,
-    TorchModel,
-    add_gate,
-    one_in,
-    open_run,
-    pixel_gate,
-    score,
-    squeeze_excite,
-    train,
-)
+from benchmarks.ablations import CHOICES, NET, Choice, one_in, open_run, score, train
+from benchmarks.changed_nets import TorchModel, add_gate, pixel_gate, squeeze_excite
 from edgevsr.data.pairs import find_media
 from edgevsr.errors import SpecError
 from edgevsr.evaluation import Picture
